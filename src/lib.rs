@@ -1,0 +1,17 @@
+//! Offline reader of chest radiographs for portable X-ray units. Research use, not a diagnosis.
+//!
+//! The rooms stand in the order in which a radiograph walks through them; `docs/architecture.md` has the whole
+//! plan and the invariants that the tests hold.
+//!
+//! intake → spool → [`decode`] → [`gate`] → [`preprocess`] → [`model`] → [`verdict`] → journal → show
+
+pub mod decode;
+pub mod digest;
+pub mod gate;
+pub mod model;
+pub mod phantom;
+pub mod preprocess;
+pub mod radiograph;
+pub mod reading;
+pub mod refusal;
+pub mod verdict;

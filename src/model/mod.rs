@@ -1,0 +1,82 @@
+//! A model and the truth that it carries about itself.
+
+mod engine;
+mod golden;
+mod manifest;
+mod shipped;
+
+pub use engine::{Engine, EngineError};
+pub use golden::{Golden, GoldenMismatch};
+pub use manifest::{DataCount, Manifest, ManifestError, Provenance};
+pub use shipped::shipped;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A model's two files, read but not yet prepared for inference.
+#[derive(Clone, Debug)]
+pub struct ModelFiles {
+    /// The manifest's text, TOML.
+    pub manifest: String,
+    /// The network, ONNX.
+    pub onnx: Vec<u8>,
+}
+
+/// A model could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// One of the two files cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The manifest is not valid.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The network does not run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ModelFiles {
+    /// Reads the manifest NAME.toml and the network NAME.onnx beside it.
+    ///
+    /// # Errors
+    /// [`LoadError::Read`] names the file that cannot be read.
+    pub fn read(manifest: &Path) -> Result<Self, LoadError> {
+        let named = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LoadError::Read { path, source }
+        };
+        let onnx = manifest.with_extension("onnx");
+        Ok(Self {
+            manifest: fs::read_to_string(manifest).map_err(named(manifest))?,
+            onnx: fs::read(&onnx).map_err(named(&onnx))?,
+        })
+    }
+
+    /// Checks the manifest against the network and prepares the network for inference.
+    ///
+    /// # Errors
+    /// [`LoadError::Manifest`] or [`LoadError::Engine`].
+    pub fn load(&self) -> Result<Model, LoadError> {
+        let manifest = Manifest::parse(&self.manifest)?;
+        manifest.check_digest(&self.onnx)?;
+        let engine = Engine::load(&self.onnx, &manifest.input)?;
+        Ok(Model { manifest, engine })
+    }
+}
+
+/// A model ready to judge radiographs.
+pub struct Model {
+    /// What the model says of itself.
+    pub manifest: Manifest,
+    /// The network.
+    pub engine: Engine,
+}

@@ -1,0 +1,132 @@
+//! One pass down the pure middle of the road: decode, gate, preprocess, infer, verdict.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::decode::{self, Limits};
+use crate::gate;
+use crate::model::{EngineError, Model};
+use crate::preprocess::{PreprocessError, preprocess};
+use crate::radiograph::Radiograph;
+use crate::refusal::Refusal;
+use crate::verdict::{self, Fault, Probabilities, Verdict};
+
+/// Milliseconds of wall time spent in each room; 0 for a room that was not reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Milliseconds {
+    /// Bytes to radiograph.
+    pub decode: f64,
+    /// Fitness of the film.
+    pub gate: f64,
+    /// Radiograph to tensor.
+    pub preprocess: f64,
+    /// Tensor to logits.
+    pub infer: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// What came of one film.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// What the technician is told.
+    pub verdict: Verdict,
+    /// One sentence in plain words: what was found, and what to do if it was not read.
+    pub message: String,
+    /// The calibrated probabilities, when the network ran.
+    pub probabilities: Option<Probabilities>,
+    /// Time spent.
+    pub ms: Milliseconds,
+}
+
+impl Reading {
+    /// A film that did not get as far as the rooms.
+    pub fn refused(refusal: Refusal, detail: &str) -> Self {
+        Self {
+            verdict: Verdict::Refused(refusal),
+            message: format!("{detail}; {}", refusal.advice()),
+            probabilities: None,
+            ms: Milliseconds::default(),
+        }
+    }
+
+    fn fault(fault: Fault, detail: &str) -> Self {
+        Self {
+            verdict: Verdict::Fault(fault),
+            message: format!("the unit failed on this film: {detail}; the film is kept, a doctor must look at it"),
+            probabilities: None,
+            ms: Milliseconds::default(),
+        }
+    }
+}
+
+/// The network could not judge a radiograph that passed the gate.
+#[derive(Debug, Error)]
+pub enum JudgeError {
+    /// The radiograph did not become a tensor.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// The network failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The network answered with something that is no number.
+    #[error("the model answered {0:?}")]
+    NotANumber([f32; 3]),
+}
+
+/// The calibrated probabilities of one radiograph, without asking the gate.
+///
+/// # Errors
+/// [`JudgeError`].
+pub fn probabilities(model: &Model, radiograph: &Radiograph) -> Result<Probabilities, JudgeError> {
+    judge(model, radiograph, &mut Milliseconds::default())
+}
+
+fn judge(model: &Model, radiograph: &Radiograph, ms: &mut Milliseconds) -> Result<Probabilities, JudgeError> {
+    let tensor = timed(&mut ms.preprocess, || preprocess(radiograph, &model.manifest.input))?;
+    let logits = timed(&mut ms.infer, || model.engine.infer(&tensor))?;
+    verdict::calibrate(logits, &model.manifest.calibration).ok_or(JudgeError::NotANumber(logits.0))
+}
+
+/// Reads one film from its bytes. Never fails and never panics: whatever goes wrong is a verdict.
+pub fn read(model: &Model, bytes: &[u8], limits: &Limits) -> Reading {
+    let mut ms = Milliseconds::default();
+    let mut total = 0.0;
+    // A decoder is other people's code on outside bytes: a panic in it must cost one film, not the unit.
+    let outcome = timed(&mut total, || catch_unwind(AssertUnwindSafe(|| read_rooms(model, bytes, limits, &mut ms))));
+    let reading = outcome.unwrap_or_else(|panic| {
+        let words =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Reading::fault(Fault::Panic, words.unwrap_or("panic without words"))
+    });
+    Reading { ms: Milliseconds { total, ..ms }, ..reading }
+}
+
+fn read_rooms(model: &Model, bytes: &[u8], limits: &Limits, ms: &mut Milliseconds) -> Reading {
+    let radiograph = match timed(&mut ms.decode, || decode::decode(bytes, limits)) {
+        Ok(radiograph) => radiograph,
+        Err(error) => return Reading::refused(error.refusal(), &error.to_string()),
+    };
+    if let Err(refused) = timed(&mut ms.gate, || gate::judge(&radiograph)) {
+        return Reading::refused(refused.refusal, &refused.detail);
+    }
+    let probabilities = match judge(model, &radiograph, ms) {
+        Ok(probabilities) => probabilities,
+        Err(error) => return Reading::fault(Fault::Engine, &error.to_string()),
+    };
+    let verdict = Verdict::decide(probabilities, &model.manifest.calibration);
+    let (_, top) = probabilities.top();
+    let message = format!("{}, {:.0}% sure", verdict.words(), top * 100.0);
+    Reading { verdict, message, probabilities: Some(probabilities), ms: Milliseconds::default() }
+}
+
+/// Runs a room and notes its wall time.
+fn timed<T>(ms: &mut f64, room: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let value = room();
+    *ms = start.elapsed().as_secs_f64() * 1e3;
+    value
+}

@@ -1,0 +1,109 @@
+//! Why a film was not read: one closed list for every room, with stable codes and plain words.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a film gets the verdict `Refused`.
+///
+/// The codes ([`Refusal::code`]) are a contract with whoever reads the JSON or the journal: they are added to,
+/// never renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The file has no bytes.
+    Empty,
+    /// The file is larger than the configured limit.
+    TooManyBytes,
+    /// The bytes are none of the known encodings.
+    UnknownFormat,
+    /// A known encoding in a form that is not read (float samples, several pages, ...).
+    Unsupported,
+    /// The header declares more pixels, or needs more memory, than the limits allow.
+    TooLarge,
+    /// The bytes break off or contradict themselves.
+    Damaged,
+    /// It is not a plain file (a link, a pipe, a device).
+    NotAFile,
+    /// The file could not be opened or read from the disc.
+    Unreadable,
+    /// Fewer pixels than a chest can be judged on.
+    TooSmall,
+    /// Far longer than wide or wider than long: no frontal chest film has this shape.
+    Shape,
+    /// Hardly any contrast: unexposed, saturated or blank.
+    Blank,
+    /// The reading process died on this film more than once.
+    CrashedReader,
+}
+
+impl Refusal {
+    /// Every refusal, for documentation and for tests.
+    pub const ALL: [Self; 12] = [
+        Self::Empty,
+        Self::TooManyBytes,
+        Self::UnknownFormat,
+        Self::Unsupported,
+        Self::TooLarge,
+        Self::Damaged,
+        Self::NotAFile,
+        Self::Unreadable,
+        Self::TooSmall,
+        Self::Shape,
+        Self::Blank,
+        Self::CrashedReader,
+    ];
+
+    /// The stable code, as in the JSON contract and the journal.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooManyBytes => "too_many_bytes",
+            Self::UnknownFormat => "unknown_format",
+            Self::Unsupported => "unsupported",
+            Self::TooLarge => "too_large",
+            Self::Damaged => "damaged",
+            Self::NotAFile => "not_a_file",
+            Self::Unreadable => "unreadable",
+            Self::TooSmall => "too_small",
+            Self::Shape => "shape",
+            Self::Blank => "blank",
+            Self::CrashedReader => "crashed_reader",
+        }
+    }
+
+    /// The refusal with this stable code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.code() == code)
+    }
+
+    /// What the technician can do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Empty => "copy the file again; it arrived without content",
+            Self::TooManyBytes | Self::TooLarge => "export the film smaller, or raise the limits in the configuration",
+            Self::UnknownFormat => "export the film as JPEG, PNG or TIFF",
+            Self::Unsupported => "export the film as a single 8 or 16 bit grey or RGB image",
+            Self::Damaged => "copy the file again; if it stays damaged, repeat the film",
+            Self::NotAFile => "copy the film itself, not a link to it",
+            Self::Unreadable => "check the file's permissions and the disc, then copy it again",
+            Self::TooSmall => "export the film at its full size",
+            Self::Shape => "use an uncropped frontal chest film",
+            Self::Blank => "check the exposure and repeat the film",
+            Self::CrashedReader => "keep the file and send it to whoever maintains this unit",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_unique_finds_its_refusal_and_equals_its_serialised_name() {
+        for refusal in Refusal::ALL {
+            assert_eq!(Refusal::from_code(refusal.code()), Some(refusal));
+            assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.code());
+            assert!(!refusal.advice().is_empty());
+        }
+        assert_eq!(Refusal::from_code("no such code"), None);
+    }
+}
