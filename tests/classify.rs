@@ -1,5 +1,12 @@
 //! What `chestlight classify` promises on the command line.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
+
 mod real_films;
 
 use std::fs;

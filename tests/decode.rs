@@ -1,5 +1,12 @@
 //! What `decode` promises for every encoding, depth, colour type and orientation, and for bytes that are no film.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
+
 use std::io::Cursor;
 
 use chestlight::decode::{DecodeError, Limits, decode};

@@ -13,6 +13,7 @@ pub fn folder(name: &str, test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    writeln!(std::io::stderr(), "skipped: {test} (no radiographs at {})", folder.display()).unwrap();
+    let skipped = format!("skipped: {test} (no radiographs at {})\n", folder.display());
+    std::io::stderr().write_all(skipped.as_bytes()).unwrap();
     None
 }
