@@ -5,8 +5,10 @@
 //!
 //! intake → spool → [`decode`] → [`gate`] → [`preprocess`] → [`model`] → [`verdict`] → journal → show
 
+pub mod config;
 pub mod decode;
 pub mod digest;
+pub mod fault;
 pub mod gate;
 pub mod model;
 pub mod phantom;
@@ -14,4 +16,5 @@ pub mod preprocess;
 pub mod radiograph;
 pub mod reading;
 pub mod refusal;
+pub mod spool;
 pub mod verdict;

@@ -1,0 +1,49 @@
+//! Points at which the crash tests kill the program. Nothing of it is left in a program that is built for use.
+//!
+//! With the cargo feature `fault-injection` (turned on by the tests alone) the environment variable
+//! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
+
+/// Every point, in the order in which a film passes them.
+pub const POINTS: [&str; 14] = [
+    "spool.copied",
+    "spool.renamed",
+    "spool.synced",
+    "spool.unlinked",
+    "reading.marked",
+    "reading.read",
+    "journal.inserted",
+    "journal.committed",
+    "reading.unmarked",
+    "reading.shown",
+    "spool.reason_copied",
+    "spool.reason_written",
+    "spool.moved",
+    "spool.settled",
+];
+
+/// Passes the point `name`, one of [`POINTS`].
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub fn point(_name: &'static str) {}
+
+/// Passes the point `name`, one of [`POINTS`]; aborts if it is the one that the environment asks for.
+#[cfg(feature = "fault-injection")]
+pub fn point(name: &'static str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static WANTED: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
+        let wanted = std::env::var("CHESTLIGHT_ABORT_AT").ok()?;
+        let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        Some((name.to_owned(), nth.parse().unwrap_or(1)))
+    });
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+
+    debug_assert!(POINTS.contains(&name), "{name} is not in fault::POINTS");
+    if let Some((wanted, nth)) = &*WANTED
+        && wanted == name
+        && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth
+    {
+        std::process::abort();
+    }
+}
