@@ -21,12 +21,14 @@ const EXIT_CODES: &str = "Exit codes: 0 all read, 1 some refused, 2 usage or con
 #[derive(Subcommand)]
 enum Command {
     Classify(cmd::classify::Arguments),
+    Check(cmd::check::Arguments),
 }
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().command {
         Command::Classify(arguments) => cmd::classify::run(&arguments),
+        Command::Check(arguments) => cmd::check::run(&arguments),
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {

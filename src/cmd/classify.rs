@@ -12,7 +12,7 @@ use std::thread;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
 use chestlight::decode::Limits;
-use chestlight::model::{Model, ModelFiles, shipped};
+use chestlight::model::Model;
 use chestlight::reading::{self, Milliseconds, Reading};
 use chestlight::refusal::Refusal;
 use chestlight::verdict::{Probabilities, Verdict};
@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{Failure, NOTICE, Outcome, usage};
+use super::{Failure, NOTICE, Outcome, load_model, usage};
 
 /// Read films and print a verdict for each
 #[derive(clap::Args)]
@@ -41,7 +41,7 @@ pub struct Arguments {
 
 /// Reads every film once and prints it in its place.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let model = load(arguments.model.as_deref())?;
+    let model = load_model(arguments.model.as_deref())?;
     let films: Vec<Input> = arguments.paths.iter().flat_map(|path| inputs(path)).collect();
     if films.is_empty() {
         return Err(usage(anyhow!("there are no films in {}", listed(&arguments.paths))));
@@ -61,16 +61,6 @@ fn print_readings(arguments: &Arguments, films: &[Input], model: &Model) -> io::
         printer.print(&film.path, reading)
     })?;
     Ok(outcome)
-}
-
-fn load(manifest: Option<&Path>) -> Result<Model, Failure> {
-    match manifest {
-        None => shipped().load().context("the shipped model does not load").map_err(Failure::from),
-        Some(manifest) => ModelFiles::read(manifest)
-            .and_then(|files| files.load())
-            .context("the model cannot be used; --model takes the TOML manifest beside its ONNX file")
-            .map_err(usage),
-    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {

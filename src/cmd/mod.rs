@@ -1,10 +1,13 @@
 //! The subcommands, one file each.
 
+pub mod check;
 pub mod classify;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Error;
+use anyhow::{Context, Error};
+use chestlight::model::{Model, ModelFiles, shipped};
 
 /// Said by every screen, export and report.
 pub const NOTICE: &str = "research use, not a diagnosis";
@@ -52,4 +55,15 @@ impl From<Error> for Failure {
 /// Marks an error as the user's to mend.
 pub fn usage(error: impl Into<Error>) -> Failure {
     Failure { outcome: Outcome::Usage, error: error.into() }
+}
+
+/// Loads the model of a manifest, or the shipped one.
+pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
+    match manifest {
+        None => shipped().load().context("the shipped model does not load").map_err(Failure::from),
+        Some(manifest) => ModelFiles::read(manifest)
+            .and_then(|files| files.load())
+            .context("the model cannot be used; a model is named by the TOML manifest beside its ONNX file")
+            .map_err(usage),
+    }
 }
