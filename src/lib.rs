@@ -11,6 +11,7 @@ pub mod digest;
 pub mod fault;
 pub mod gate;
 pub mod health;
+pub mod journal;
 pub mod model;
 pub mod phantom;
 pub mod preprocess;

@@ -1,0 +1,130 @@
+//! The hash of a row, and whether rows follow one another. Pure.
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::row::{Cell, Row};
+use crate::digest::hex;
+
+/// What the first row names as the hash of the row before it.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// SHA-256 over every column but `hash` itself: a line a column, with its name and its value; the type and the
+/// length of each value are part of it, so that no two rows have the same text.
+pub(super) fn hash(row: &Row) -> String {
+    let mut digest = Sha256::new();
+    digest.update("chestlight reading 1\n");
+    for (name, cell) in row.columns().into_iter().filter(|(name, _)| *name != "hash") {
+        digest.update(match cell {
+            Cell::Null => format!("{name} n\n"),
+            Cell::Integer(number) => format!("{name} i{number}\n"),
+            Cell::Real(number) => format!("{name} r{:016x}\n", number.to_bits()),
+            Cell::Text(text) => format!("{name} t{}:{text}\n", text.len()),
+        });
+    }
+    hex(&digest.finalize())
+}
+
+/// A chain without a break.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Number of readings.
+    pub rows: i64,
+    /// The last row's hash. Kept elsewhere it proves later that nothing up to here was changed.
+    pub head: String,
+}
+
+/// The first place at which the journal is not as it was written.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Break {
+    /// A number is left out.
+    #[error("reading {expected} is missing; the next one is {found}")]
+    Missing {
+        /// The number that should come.
+        expected: i64,
+        /// The number that comes.
+        found: i64,
+    },
+    /// A number before the first.
+    #[error("reading {0} was inserted; numbers begin at 1")]
+    Inserted(i64),
+    /// The row is not what its own hash says.
+    #[error("reading {0} does not have the hash of its contents: it was edited, moved or inserted")]
+    Edited(i64),
+    /// The row names another predecessor.
+    #[error(
+        "reading {0} does not follow the one before it: that one was edited, moved, inserted or removed, with its \
+         hash made to fit"
+    )]
+    Unlinked(i64),
+    /// The row cannot be read as a reading.
+    #[error("reading {seq} is unreadable: {detail}")]
+    Unreadable {
+        /// The number that should have come.
+        seq: i64,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// The rows end elsewhere than the head says.
+    #[error(
+        "the journal's head says that {head} readings were recorded, but the last is {last}: rows were removed or added at the end, or the head was edited"
+    )]
+    Tail {
+        /// Number in the head.
+        head: i64,
+        /// Number of the last row.
+        last: i64,
+    },
+    /// The last row is not the one that the head names.
+    #[error("reading {0} is not the one that the journal's head names: it was replaced, or the head was edited")]
+    Head(i64),
+    /// There is not exactly one head.
+    #[error("the journal's head is missing")]
+    NoHead,
+}
+
+/// Walks along the rows in the order of their numbers.
+#[derive(Debug)]
+pub(super) struct Walk {
+    whole: Whole,
+}
+
+impl Walk {
+    pub(super) fn new() -> Self {
+        Self { whole: Whole { rows: 0, head: GENESIS.to_owned() } }
+    }
+
+    /// The number of the row that should come next.
+    pub(super) fn expected(&self) -> i64 {
+        self.whole.rows.saturating_add(1)
+    }
+
+    pub(super) fn follow(&mut self, row: &Row) -> Result<(), Break> {
+        let expected = self.expected();
+        if row.seq > expected {
+            return Err(Break::Missing { expected, found: row.seq });
+        }
+        if row.seq < expected {
+            return Err(Break::Inserted(row.seq));
+        }
+        if hash(row) != row.hash() {
+            return Err(Break::Edited(row.seq));
+        }
+        if row.previous_hash != self.whole.head {
+            return Err(Break::Unlinked(row.seq));
+        }
+        self.whole = Whole { rows: row.seq, head: row.hash().to_owned() };
+        Ok(())
+    }
+
+    /// Compares the end with the head, which is kept apart from the rows.
+    pub(super) fn end(self, head: Option<(i64, String)>) -> Result<Whole, Break> {
+        let Whole { rows, head: last } = &self.whole;
+        match head {
+            None => Err(Break::NoHead),
+            Some((seq, _)) if seq != *rows => Err(Break::Tail { head: seq, last: *rows }),
+            Some((seq, hash)) if hash != *last => Err(Break::Head(seq)),
+            Some(_) => Ok(self.whole),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The durable result log: one row a reading, each row chained to the one before it by SHA-256.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`: what [`Journal::append`] has returned survives a power cut.
+//! `docs/storage.md` has the schema, the definition of the hash, and what it can and cannot find.
+
+mod chain;
+mod export;
+mod query;
+mod row;
+mod schema;
+
+pub use chain::{Break, GENESIS, Whole};
+pub use export::{write_csv, write_jsonl};
+pub use row::Row;
+pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params, params_from_iter};
+use thiserror::Error;
+
+use crate::fault;
+use crate::model::Manifest;
+use crate::reading::Reading;
+
+/// How long a step waits for another process that has the journal locked.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// The journal cannot be used, or a step in it failed.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// There is no such file.
+    #[error("there is no journal at {0}")]
+    Missing(PathBuf),
+    /// The file is something else.
+    #[error("{0} is not a chestlight journal")]
+    Foreign(PathBuf),
+    /// The file was made by a newer chestlight.
+    #[error("{path} has schema version {found}, this chestlight knows {SCHEMA_VERSION}; update chestlight")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// The open journal is no longer the file at its path, so rows written to it would be lost.
+    #[error("{0} was removed or replaced while it was in use; put it back or restart")]
+    Replaced(PathBuf),
+    /// SQLite failed.
+    #[error("the journal cannot be {doing}: {source}")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Writing an export failed.
+    #[error("the export cannot be written: {0}")]
+    Export(#[from] io::Error),
+}
+
+fn sqlite(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError {
+    move |source| JournalError::Sqlite { doing, source }
+}
+
+/// What is to be recorded of one film.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// SHA-256 of the film, 64 lower-case hexadecimal digits.
+    pub input_digest: &'a str,
+    /// The film's name, made harmless.
+    pub file_name: &'a str,
+    /// When it was taken in.
+    pub taken_at: SystemTime,
+    /// What came of it.
+    pub reading: &'a Reading,
+    /// The model that read it.
+    pub model: &'a Manifest,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+    /// Device and inode of the file when it was opened.
+    identity: (u64, u64),
+}
+
+impl Journal {
+    /// Opens a journal for appending; makes it where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Foreign`] and [`JournalError::Newer`] before anything is changed in the file; SQLite's own.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let mut journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let fresh = schema::is_fresh(&journal.connection, path)?;
+        schema::make_durable(&journal.connection)?;
+        if fresh {
+            schema::create(&mut journal.connection)?;
+        }
+        Ok(journal)
+    }
+
+    /// Opens an existing journal for reading, beside a daemon that may be appending to it.
+    ///
+    /// # Errors
+    /// As [`Journal::open`], and [`JournalError::Missing`].
+    pub fn open_read_only(path: &Path) -> Result<Self, JournalError> {
+        if !path.is_file() {
+            return Err(JournalError::Missing(path.to_owned()));
+        }
+        let journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if schema::is_fresh(&journal.connection, path)? {
+            return Err(JournalError::Foreign(path.to_owned()));
+        }
+        Ok(journal)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, JournalError> {
+        let opening = sqlite("opened");
+        let connection =
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&opening)?;
+        connection.busy_timeout(BUSY).map_err(&opening)?;
+        let identity = identity(path).ok_or_else(|| JournalError::Missing(path.to_owned()))?;
+        Ok(Self { connection, path: path.to_owned(), identity })
+    }
+
+    /// Records a reading durably and returns its row. If the film already has a row, that row is returned and
+    /// nothing is written, so appending again after an error that came too late is harmless.
+    ///
+    /// # Errors
+    /// [`JournalError`]; nothing was recorded, or it was recorded and the next attempt will find it.
+    pub fn append(&mut self, entry: &Entry<'_>) -> Result<Row, JournalError> {
+        // SQLite would go on writing into a file that has been deleted.
+        if identity(&self.path) != Some(self.identity) {
+            return Err(JournalError::Replaced(self.path.clone()));
+        }
+        let writing = sqlite("written");
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&writing)?;
+        if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(&writing)? {
+            return Ok(row);
+        }
+        let (seq, hash): (i64, String) = transaction
+            .query_one("SELECT seq, hash FROM head", [], |head| Ok((head.get(0)?, head.get(1)?)))
+            .map_err(&writing)?;
+        let row = Row::next(seq, hash, entry);
+        transaction
+            .execute(&schema::insert(), params_from_iter(row.columns().into_iter().map(|(_, cell)| cell)))
+            .map_err(&writing)?;
+        transaction.execute("UPDATE head SET seq = ?1, hash = ?2", params![row.seq, row.hash()]).map_err(&writing)?;
+        fault::point("journal.inserted");
+        transaction.commit().map_err(&writing)?;
+        fault::point("journal.committed");
+        Ok(row)
+    }
+
+    /// The reading of the film with this digest.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn find(&self, input_digest: &str) -> Result<Option<Row>, JournalError> {
+        query::by_digest(&self.connection, input_digest).map_err(sqlite("read"))
+    }
+
+    /// The reading with this number.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn get(&self, seq: i64) -> Result<Option<Row>, JournalError> {
+        self.connection
+            .query_row(&schema::select("WHERE seq = ?1"), [seq], Row::from_sql)
+            .optional()
+            .map_err(sqlite("read"))
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
