@@ -1,0 +1,13 @@
+//! Trains, exports, quantizes and measures the models that chestlight reads with. Research use, not a diagnosis.
+
+pub mod augment;
+pub mod checkpoint;
+pub mod dataset;
+pub mod experiment;
+pub mod fit;
+pub mod index;
+pub mod net;
+pub mod onnx;
+pub mod rows;
+pub mod split;
+pub mod weights;
