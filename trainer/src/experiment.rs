@@ -34,6 +34,10 @@ pub struct Experiment {
     pub tune_from_block: usize,
     /// The second stage: the later blocks are trained too, at a lower rate.
     pub tune: Stage,
+    /// Fraction of each value's samples that int8 keeps in range, 0.99 to 1.
+    pub percentile: f64,
+    /// The operating point: below this probability of the likeliest class the answer is *refer*, 0 to 1.
+    pub refer_below: f32,
 }
 
 /// Films of one label from one source.
@@ -174,6 +178,8 @@ impl Experiment {
             ("head", STAGE_RULE, stage(&self.head)),
             ("tune_from_block", "must be 0 to 16", self.tune_from_block <= BLOCKS),
             ("tune", STAGE_RULE, stage(&self.tune)),
+            ("percentile", "must be 0.99 to 1", (0.99..=1.0).contains(&self.percentile)),
+            ("refer_below", "must be 0 to 1", (0.0..=1.0).contains(&self.refer_below)),
         ];
         rules.into_iter().find(|(_, _, holds)| !holds).map(|(key, wrong, _)| (key, wrong))
     }
@@ -214,6 +220,8 @@ mod tests {
             ("zoom = ", "zoom = 0.6 #", "augment must"),
             ("learning_rate = ", "learning_rate = 0 #", "head must"),
             ("tune_from_block = ", "tune_from_block = 17 #", "tune_from_block must"),
+            ("percentile = ", "percentile = 0.9 #", "percentile must"),
+            ("refer_below = ", "refer_below = 2 #", "refer_below must"),
             ("seed = ", "sead = ", "sead"),
         ] {
             assert!(SHIPPED.contains(from), "{from}");

@@ -12,6 +12,8 @@ use clap::Parser;
 enum Command {
     FetchWeights(cmd::fetch_weights::Args),
     Train(cmd::train::Args),
+    Ship(cmd::ship::Args),
+    Evaluate(cmd::evaluate::Args),
 }
 
 fn main() -> ExitCode {
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::FetchWeights(args) => cmd::fetch_weights::run(&args),
         Command::Train(args) => cmd::train::run(&args),
+        Command::Ship(args) => cmd::ship::run(&args),
+        Command::Evaluate(args) => cmd::evaluate::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

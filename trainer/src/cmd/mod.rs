@@ -1,6 +1,8 @@
 //! One file a subcommand.
 
+pub mod evaluate;
 pub mod fetch_weights;
+pub mod ship;
 pub mod train;
 
 use indicatif::{ProgressBar, ProgressStyle};
