@@ -107,7 +107,7 @@ pub fn card(facts: &Facts<'_>) -> String {
 
 /// What a user must know about terms that are not plainly permissive.
 fn remark(licence: &str) -> &'static str {
-    if licence.contains("NC") && !licence.contains("NCBI") {
+    if licence.contains("NC") {
         " (**non-commercial**)"
     } else if licence.contains("not stated") || licence.contains("research use") || licence.contains("authorized") {
         " (**terms unclear**)"

@@ -14,6 +14,7 @@ enum Command {
     Train(cmd::train::Args),
     Ship(cmd::ship::Args),
     Evaluate(cmd::evaluate::Args),
+    Logits(cmd::logits::Args),
 }
 
 fn main() -> ExitCode {
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Train(args) => cmd::train::run(&args),
         Command::Ship(args) => cmd::ship::run(&args),
         Command::Evaluate(args) => cmd::evaluate::run(&args),
+        Command::Logits(args) => cmd::logits::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

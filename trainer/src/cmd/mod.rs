@@ -2,6 +2,7 @@
 
 pub mod evaluate;
 pub mod fetch_weights;
+pub mod logits;
 pub mod ship;
 pub mod train;
 
