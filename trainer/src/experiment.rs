@@ -162,7 +162,7 @@ impl Experiment {
         };
         let rules = [
             ("input", "must have sides that are multiples of 32, 32 to 1,024", {
-                let side = |side: u32| side % 32 == 0 && (32..=1_024).contains(&side);
+                let side = |side: u32| side.is_multiple_of(32) && (32..=1_024).contains(&side);
                 side(input.width) && side(input.height)
             }),
             ("input.std", "must be above 0", input.std > 0.0),

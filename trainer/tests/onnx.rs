@@ -1,5 +1,7 @@
 //! The ONNX files say what the network says.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by unwrapping")]
+
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use chestlight::model::Engine;

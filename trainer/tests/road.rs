@@ -1,5 +1,7 @@
 //! The whole road of a model, from films to a shipped manifest, through the real program at 64 x 64 pixels.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by unwrapping")]
+
 mod phantom_films;
 
 use std::fs;
