@@ -10,6 +10,7 @@ pub mod decode;
 pub mod digest;
 pub mod fault;
 pub mod gate;
+pub mod intake;
 pub mod journal;
 pub mod model;
 pub mod phantom;
