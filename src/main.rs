@@ -1,1 +1,39 @@
-fn main() {}
+//! The `chestlight` command.
+
+mod cmd;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use cmd::Failure;
+
+/// Offline reader of chest radiographs. Research use, not a diagnosis.
+#[derive(Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all read, 1 some refused, 2 usage or configuration, 3 internal fault";
+
+#[derive(Subcommand)]
+enum Command {
+    Classify(cmd::classify::Arguments),
+    Check(cmd::check::Arguments),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let outcome = match Arguments::parse().command {
+        Command::Classify(arguments) => cmd::classify::run(&arguments),
+        Command::Check(arguments) => cmd::check::run(&arguments),
+    };
+    outcome
+        .unwrap_or_else(|Failure { outcome, error }| {
+            anstream::eprintln!("chestlight: {error:#}");
+            outcome
+        })
+        .into()
+}

@@ -2,6 +2,7 @@
 
 mod jpeg_structure;
 mod raster;
+mod tiff_directory;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -59,6 +60,12 @@ pub enum DecodeError {
         /// The limits in force.
         limits: Limits,
     },
+    /// Decoding would take more memory than the limits allow.
+    #[error("decoding needs more than the limit of {limit} bytes of memory")]
+    TooMuchMemory {
+        /// Bytes that are allowed.
+        limit: u64,
+    },
     /// The bytes break off or contradict themselves.
     #[error("the {} data is damaged: {detail}", .encoding.media_type())]
     Damaged {
@@ -77,7 +84,7 @@ impl DecodeError {
             Self::TooManyBytes { .. } => Refusal::TooManyBytes,
             Self::UnknownFormat(_) => Refusal::UnknownFormat,
             Self::Unsupported(_) => Refusal::Unsupported,
-            Self::TooLarge { .. } => Refusal::TooLarge,
+            Self::TooLarge { .. } | Self::TooMuchMemory { .. } => Refusal::TooLarge,
             Self::Damaged { .. } => Refusal::Damaged,
         }
     }

@@ -1,55 +1,61 @@
-//! JPEG, PNG and TIFF through the `image` crate.
+//! JPEG, PNG and TIFF through the `image` crate, to upright grey.
 
 use std::io::Cursor;
 
-use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, tiff::TiffDecoder};
-use image::error::{ImageError, LimitErrorKind};
+use image::codecs::{jpeg::JpegDecoder, png::PngDecoder};
+use image::error::ImageError;
 use image::{DynamicImage, ImageDecoder};
 
-use super::{DecodeError, Limits, jpeg_structure};
+use super::{DecodeError, Limits, jpeg_structure, tiff_directory};
 use crate::radiograph::{Encoding, Grey, Radiograph};
 
 pub(super) fn decode(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Radiograph, DecodeError> {
-    let damaged = |error: ImageError| classify_error(error, encoding);
-    let cursor = Cursor::new(bytes);
     let image = match encoding {
         Encoding::Jpeg => {
             jpeg_structure::check_whole(bytes).map_err(|detail| DecodeError::Damaged { encoding, detail })?;
-            pixels(JpegDecoder::new(cursor).map_err(damaged)?, encoding, limits)?
+            upright(JpegDecoder::new(Cursor::new(bytes)), encoding, limits)?
         }
         Encoding::Png => {
-            let decoder = PngDecoder::with_limits(cursor, image_limits(limits)).map_err(damaged)?;
-            if decoder.is_apng().map_err(damaged)? {
+            let decoder = PngDecoder::with_limits(Cursor::new(bytes), image_limits(limits));
+            if decoder.as_ref().is_ok_and(|decoder| decoder.is_apng().unwrap_or(false)) {
                 return Err(DecodeError::Unsupported("an animated PNG is not one film".into()));
             }
-            pixels(decoder, encoding, limits)?
+            upright(decoder, encoding, limits)?
         }
-        Encoding::Tiff => pixels(TiffDecoder::new(cursor).map_err(damaged)?, encoding, limits)?,
+        Encoding::Tiff => tiff_directory::decode(bytes, limits)?,
         Encoding::Phantom => return Err(DecodeError::Unsupported("a phantom is drawn, not decoded".into())),
     };
     let (width, height) = (image.width(), image.height());
-    let pixels = grey(image)?;
-    Radiograph::new(width, height, pixels, encoding)
+    Radiograph::new(width, height, grey(image)?, encoding)
         .map_err(|error| DecodeError::Damaged { encoding, detail: error.to_string() })
 }
 
 fn image_limits(limits: &Limits) -> image::Limits {
-    let mut out = image::Limits::default();
-    out.max_alloc = Some(limits.max_alloc);
-    out
+    let mut of_image = image::Limits::default();
+    of_image.max_alloc = Some(limits.max_alloc);
+    of_image
 }
 
 /// Checks the declared size, then decodes and turns the film upright.
-fn pixels(mut decoder: impl ImageDecoder, encoding: Encoding, limits: &Limits) -> Result<DynamicImage, DecodeError> {
-    let damaged = |error: ImageError| classify_error(error, encoding);
+pub(super) fn upright<D: ImageDecoder>(
+    decoder: Result<D, ImageError>,
+    encoding: Encoding,
+    limits: &Limits,
+) -> Result<DynamicImage, DecodeError> {
+    let failed = |error: ImageError| match error {
+        ImageError::Unsupported(error) => DecodeError::Unsupported(error.to_string()),
+        ImageError::Limits(_) => DecodeError::TooMuchMemory { limit: limits.max_alloc },
+        error => DecodeError::Damaged { encoding, detail: error.to_string() },
+    };
+    let mut decoder = decoder.map_err(failed)?;
     let (width, height) = decoder.dimensions();
     let bytes = decoder.total_bytes();
     if u64::from(width) * u64::from(height) > limits.max_pixels || bytes > limits.max_alloc {
         return Err(DecodeError::TooLarge { width, height, bytes, limits: *limits });
     }
-    decoder.set_limits(image_limits(limits)).map_err(damaged)?;
-    let orientation = decoder.orientation().map_err(damaged)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    decoder.set_limits(image_limits(limits)).map_err(failed)?;
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
     image.apply_orientation(orientation);
     Ok(image)
 }
@@ -69,20 +75,4 @@ fn grey(image: DynamicImage) -> Result<Grey, DecodeError> {
         }
         other => return Err(DecodeError::Unsupported(format!("samples of type {:?} are not read", other.color()))),
     })
-}
-
-fn classify_error(error: ImageError, encoding: Encoding) -> DecodeError {
-    match error {
-        ImageError::Unsupported(inner) => DecodeError::Unsupported(inner.to_string()),
-        ImageError::Limits(inner)
-            if inner.kind()
-                != LimitErrorKind::Unsupported {
-                    limits: image::Limits::default(),
-                    supported: image::LimitSupport::default(),
-                } =>
-        {
-            DecodeError::Damaged { encoding, detail: inner.to_string() }
-        }
-        other => DecodeError::Damaged { encoding, detail: other.to_string() },
-    }
 }

@@ -116,10 +116,10 @@ impl Manifest {
                 format!("{} x {} pixels; each side is 1 to {}", input.width, input.height, Self::MAX_SIDE),
             );
         }
-        if !(0.0..0.5).contains(&input.exposure_low) || !(input.exposure_high > 0.5 && input.exposure_high <= 1.0) {
+        if !((0.0..0.5).contains(&input.exposure_low) && input.exposure_high > 0.5 && input.exposure_high <= 1.0) {
             return wrong("input.exposure_low", "must be in 0..0.5, and exposure_high in 0.5..=1".into());
         }
-        if !input.mean.is_finite() || !(input.std.is_finite() && input.std > 0.0) {
+        if !(input.mean.is_finite() && input.std.is_finite() && input.std > 0.0) {
             return wrong("input.std", "must be a number above 0, and mean a number".into());
         }
         let Calibration { temperature, refer_below } = self.calibration;

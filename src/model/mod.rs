@@ -6,7 +6,7 @@ mod manifest;
 mod shipped;
 
 pub use engine::{Engine, EngineError};
-pub use golden::{Golden, GoldenMismatch};
+pub use golden::Golden;
 pub use manifest::{DataCount, Manifest, ManifestError, Provenance};
 pub use shipped::shipped;
 

@@ -1,0 +1,107 @@
+//! `chestlight check`: is this unit fit to read? One line an answer, with what to do.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context;
+use chestlight::config::Config;
+use chestlight::{health, self_test};
+
+use super::{Failure, NOTICE, Outcome, load_model, usage};
+
+/// Check configuration, model, folders, free space and clock
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Configuration of the unit
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// What one check found: good news, or what is wrong and what to do.
+type Finding = Result<String, String>;
+
+/// Runs every check, whatever the others found, and prints a line for each.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    anstream::println!("chestlight {}: {NOTICE}", env!("CARGO_PKG_VERSION"));
+    let config = match Config::read(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => {
+            print("configuration", &Err(error.to_string()));
+            return Err(usage(anyhow::anyhow!("nothing else can be checked without a valid configuration")));
+        }
+    };
+    let path = arguments.config.display();
+    let checks: [(&str, Finding); 6] = [
+        ("configuration", Ok(format!("{path} is valid"))),
+        ("model", model(&config)),
+        ("inbox", folder(&config.inbox)),
+        ("state", state(&config.state)),
+        ("free space", free_space(&config)),
+        ("clock", clock(SystemTime::now())),
+    ];
+    for (subject, finding) in &checks {
+        print(subject, finding);
+    }
+    let failed = checks.iter().filter(|(_, finding)| finding.is_err()).count();
+    Ok(if failed == 0 { Outcome::Well } else { Outcome::Refused })
+}
+
+fn print(subject: &str, finding: &Finding) {
+    let (style, word, text): (Style, _, _) = match finding {
+        Ok(text) => (AnsiColor::Cyan.on_default(), "ok", text),
+        Err(text) => (AnsiColor::Red.on_default().bold(), "FAIL", text),
+    };
+    anstream::println!("{style}{word:4}{style:#}  {subject:13}  {text}");
+}
+
+fn model(config: &Config) -> Finding {
+    let check = || -> anyhow::Result<String> {
+        let model = load_model(config.model.as_deref()).map_err(|failure| failure.error)?;
+        self_test::run(&model).context("the model does not answer as it did when it was made; install it again")?;
+        let manifest = &model.manifest;
+        let digest = manifest.digest.get(..12).unwrap_or_default();
+        Ok(format!("{} ({digest}) answers its {} golden phantoms", manifest.name, manifest.golden.len()))
+    };
+    check().map_err(|error| format!("{error:#}"))
+}
+
+fn folder(folder: &Path) -> Finding {
+    health::check_folder(folder)
+        .map(|()| format!("{} can be read and written", folder.display()))
+        .map_err(|error| error.to_string())
+}
+
+/// The state folder may be missing: the daemon makes it, if it can.
+fn state(state: &Path) -> Finding {
+    if state.exists() {
+        return folder(state);
+    }
+    let above = nearest_existing(state);
+    folder(above).map(|_| format!("{} will be made in {}", state.display(), above.display()))
+}
+
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|above| above.exists()).unwrap_or(path)
+}
+
+fn free_space(config: &Config) -> Finding {
+    let folder = nearest_existing(&config.state);
+    let free = health::free_bytes(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let found = format!("{} MiB are free on the disc of {}", free >> 20, config.state.display());
+    if free >= config.min_free {
+        Ok(found)
+    } else {
+        let needed = config.min_free >> 20;
+        Err(format!("{found}, min_free_mib wants {needed}; export and remove old films from its archive"))
+    }
+}
+
+fn clock(now: SystemTime) -> Finding {
+    let shown = jiff::Timestamp::try_from(now).map_or_else(|error| error.to_string(), |now| format!("{now:.0}"));
+    if health::is_plausible(now) {
+        Ok(shown)
+    } else {
+        Err(format!("{shown} is before this software was made; set it: date -s 'YYYY-MM-DD HH:MM'"))
+    }
+}

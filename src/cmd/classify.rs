@@ -1,0 +1,272 @@
+//! `chestlight classify`: reads films and prints what came of each, in the order given.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, anyhow};
+use chestlight::decode::Limits;
+use chestlight::model::Model;
+use chestlight::reading::{self, Milliseconds, Reading};
+use chestlight::refusal::Refusal;
+use chestlight::verdict::{Probabilities, Verdict};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use walkdir::WalkDir;
+
+use super::{Failure, NOTICE, Outcome, load_model, usage};
+
+/// Read films and print a verdict for each
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Films, or folders that are searched for films
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
+    /// Print one JSON object a line (docs/classify-json.md)
+    #[arg(long)]
+    json: bool,
+    /// Films that are read at the same time
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
+    /// Read with this model's manifest instead of the shipped model
+    #[arg(long, value_name = "MANIFEST")]
+    model: Option<PathBuf>,
+}
+
+/// Reads every film once and prints it in its place.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let model = load_model(arguments.model.as_deref())?;
+    let films: Vec<Input> = arguments.paths.iter().flat_map(|path| inputs(path)).collect();
+    if films.is_empty() {
+        return Err(usage(anyhow!("there are no films in {}", listed(&arguments.paths))));
+    }
+    match print_readings(arguments, &films, &model) {
+        // Whoever reads the output has seen enough (`| head`).
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Well),
+        outcome => Ok(outcome.context("the results cannot be printed")?),
+    }
+}
+
+fn print_readings(arguments: &Arguments, films: &[Input], model: &Model) -> io::Result<Outcome> {
+    let printer = Printer::new(arguments.json, model, films.len() as u64)?;
+    let mut outcome = Outcome::Well;
+    read_in_order(films, model, arguments.threads, |film, reading| {
+        outcome = worse(outcome, reading.verdict);
+        printer.print(&film.path, reading)
+    })?;
+    Ok(outcome)
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn worse(so_far: Outcome, verdict: Verdict) -> Outcome {
+    match (so_far, verdict) {
+        (Outcome::Fault, _) | (_, Verdict::Fault(_)) => Outcome::Fault,
+        (_, Verdict::Refused(_)) => Outcome::Refused,
+        (so_far, _) => so_far,
+    }
+}
+
+/// One line of output to be.
+struct Input {
+    path: PathBuf,
+    /// Why it cannot even be opened.
+    hindrance: Option<String>,
+}
+
+/// Files that lie beside films and are none.
+const INDEX_FILES: [&str; 5] = ["index.csv", "index.html", "DICOMDIR", "Thumbs.db", "desktop.ini"];
+
+/// The file itself, or what a folder holds, sorted; a file named by the user is never passed over.
+fn inputs(path: &Path) -> Vec<Input> {
+    if !path.is_dir() {
+        return vec![Input { path: path.to_owned(), hindrance: None }];
+    }
+    let passed_over =
+        |name: &str| name.starts_with('.') || INDEX_FILES.iter().any(|index| name.eq_ignore_ascii_case(index));
+    WalkDir::new(path)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| entry.depth() == 0 || !passed_over(&entry.file_name().to_string_lossy()))
+        .filter_map(|entry| match entry {
+            Ok(entry) if entry.file_type().is_dir() => None,
+            Ok(entry) => Some(Input { path: entry.into_path(), hindrance: None }),
+            Err(error) => {
+                Some(Input { path: error.path().unwrap_or(path).to_owned(), hindrance: Some(error.to_string()) })
+            }
+        })
+        .collect()
+}
+
+/// Reads with `threads` workers and hands each film and its reading to `print` in the order of `films`.
+fn read_in_order(
+    films: &[Input],
+    model: &Model,
+    threads: NonZeroUsize,
+    mut print: impl FnMut(&Input, &Reading) -> io::Result<()>,
+) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (sender, readings) = mpsc::channel();
+        for _ in 0..threads.get().min(films.len()) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(film) = films.get(place) else { break };
+                    // The printer is gone when printing failed: nothing is left to do.
+                    if sender.send((place, read(film, model))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early: BTreeMap<usize, Reading> = BTreeMap::new();
+        let mut films = films.iter().enumerate();
+        for (place, reading) in readings {
+            early.insert(place, reading);
+            while let Some((turn, film)) = films.clone().next()
+                && let Some(reading) = early.remove(&turn)
+            {
+                print(film, &reading)?;
+                films.next();
+            }
+        }
+        Ok(())
+    })
+}
+
+fn read(film: &Input, model: &Model) -> Reading {
+    if let Some(hindrance) = &film.hindrance {
+        return Reading::refused(Refusal::Unreadable, hindrance);
+    }
+    let limits = Limits::default();
+    match bytes_of(&film.path, limits.max_bytes) {
+        Ok(bytes) => reading::read(model, &bytes, &limits),
+        Err(Hindrance::NotAFile) => Reading::refused(Refusal::NotAFile, "this is not a plain file"),
+        Err(Hindrance::Io(error)) => Reading::refused(Refusal::Unreadable, &format!("it cannot be read: {error}")),
+    }
+}
+
+enum Hindrance {
+    NotAFile,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Hindrance {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The file's bytes, cut off one byte past the limit so that the decoder can say that there are too many.
+fn bytes_of(path: &Path, limit: u64) -> Result<Vec<u8>, Hindrance> {
+    // Asked before opening: opening a pipe waits for its other end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(Hindrance::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Layout of a line of `--json`; `docs/classify-json.md` documents it.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    schema: u32,
+    file: &'a str,
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    message: &'a str,
+    probabilities: Option<Probabilities>,
+    model: JsonModel<'a>,
+    ms: Milliseconds,
+}
+
+#[derive(Serialize)]
+struct JsonModel<'a> {
+    name: &'a str,
+    digest: &'a str,
+}
+
+struct Printer<'a> {
+    json: bool,
+    model: &'a Model,
+    progress: ProgressBar,
+}
+
+impl<'a> Printer<'a> {
+    fn new(json: bool, model: &'a Model, films: u64) -> io::Result<Self> {
+        // On a terminal the lines themselves are the progress.
+        let progress = if io::stdout().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(films) };
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} films, {eta} left") {
+            progress.set_style(style);
+        }
+        anstream::eprintln!("chestlight: {NOTICE}; model {}", model.manifest.name);
+        if !json {
+            let mut out = anstream::stdout();
+            writeln!(out, "{:20} {:>6} {:>9} {:>8} {:>8}  FILE", "VERDICT", "NORMAL", "BACTERIAL", "COVID-19", "MS")?;
+        }
+        Ok(Self { json, model, progress })
+    }
+
+    fn print(&self, path: &Path, reading: &Reading) -> io::Result<()> {
+        let file = path.to_string_lossy();
+        self.progress.inc(1);
+        self.progress.suspend(|| {
+            let mut out = anstream::stdout().lock();
+            if self.json {
+                let manifest = &self.model.manifest;
+                let line = JsonLine {
+                    schema: 1,
+                    file: &file,
+                    verdict: reading.verdict.name(),
+                    reason: reading.verdict.reason(),
+                    message: &reading.message,
+                    probabilities: reading.probabilities,
+                    model: JsonModel { name: &manifest.name, digest: &manifest.digest },
+                    ms: reading.ms,
+                };
+                return writeln!(out, "{}", serde_json::to_string(&line)?);
+            }
+            let style = style(reading.verdict);
+            let words = reading.verdict.words();
+            let ms = reading.ms.total;
+            match reading.probabilities {
+                Some(Probabilities { normal, bacterial, covid19 }) => writeln!(
+                    out,
+                    "{style}{words:20}{style:#} {:>5.1}% {:>8.1}% {:>7.1}% {ms:>8.1}  {file}",
+                    normal * 100.0,
+                    bacterial * 100.0,
+                    covid19 * 100.0
+                ),
+                None => writeln!(
+                    out,
+                    "{style}{words:20}{style:#} {:>6} {:>9} {:>8} {ms:>8.1}  {file}: {}",
+                    "-", "-", "-", reading.message
+                ),
+            }
+        })
+    }
+}
+
+/// Colours that stay apart for colour-blind users; the words carry the meaning.
+fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Normal => AnsiColor::Cyan.on_default(),
+        Verdict::BacterialPneumonia | Verdict::Covid19Pneumonia => AnsiColor::Yellow.on_default().bold(),
+        Verdict::Refer => AnsiColor::Magenta.on_default().bold(),
+        Verdict::Refused(_) => AnsiColor::Blue.on_default(),
+        Verdict::Fault(_) => AnsiColor::Red.on_default().bold(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The subcommands, one file each.
+
+pub mod check;
+pub mod classify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Error};
+use chestlight::model::{Model, ModelFiles, shipped};
+
+/// Said by every screen, export and report.
+pub const NOTICE: &str = "research use, not a diagnosis";
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was read or is well: 0.
+    Well,
+    /// Some films were refused, or some check failed: 1.
+    Refused,
+    /// The command line, the configuration or a file that they name is wrong: 2.
+    Usage,
+    /// The unit itself failed: 3.
+    Fault,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Well => Self::SUCCESS,
+            Outcome::Refused => Self::from(1),
+            Outcome::Usage => Self::from(2),
+            Outcome::Fault => Self::from(3),
+        }
+    }
+}
+
+/// An error with the exit code that it leads to.
+#[derive(Debug)]
+pub struct Failure {
+    /// [`Outcome::Usage`] or [`Outcome::Fault`].
+    pub outcome: Outcome,
+    /// What went wrong, with context.
+    pub error: Error,
+}
+
+impl From<Error> for Failure {
+    /// What nobody foresaw is the unit's fault.
+    fn from(error: Error) -> Self {
+        Self { outcome: Outcome::Fault, error }
+    }
+}
+
+/// Marks an error as the user's to mend.
+pub fn usage(error: impl Into<Error>) -> Failure {
+    Failure { outcome: Outcome::Usage, error: error.into() }
+}
+
+/// Loads the model of a manifest, or the shipped one.
+pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
+    match manifest {
+        None => shipped().load().context("the shipped model does not load").map_err(Failure::from),
+        Some(manifest) => ModelFiles::read(manifest)
+            .and_then(|files| files.load())
+            .context("the model cannot be used; a model is named by the TOML manifest beside its ONNX file")
+            .map_err(usage),
+    }
+}

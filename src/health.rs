@@ -1,0 +1,88 @@
+//! Is the unit fit to read? Each answer with what to do about it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+/// The clock cannot be right before this instant: chestlight did not exist (2026-11-01T00:00:00Z).
+const FIRST_RELEASE: Duration = Duration::from_secs(1_793_491_200);
+
+/// What is wrong with a folder.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// It does not exist.
+    #[error("{0} does not exist; make it: mkdir -p {0}")]
+    Missing(String),
+    /// It is a file.
+    #[error("{0} is not a folder; move the file away or change the configuration")]
+    NotAFolder(String),
+    /// This user may not work in it.
+    #[error("{folder} cannot be written by this user ({source}); change its owner or mode: chown USER {folder}")]
+    NotWritable {
+        /// The folder.
+        folder: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Checks that a folder exists and that this user can make and remove files in it, by doing so.
+///
+/// # Errors
+/// [`FolderError`].
+pub fn check_folder(folder: &Path) -> Result<(), FolderError> {
+    let name = folder.display().to_string();
+    match fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => Err(FolderError::NotAFolder(name)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(FolderError::Missing(name)),
+        Err(source) => Err(FolderError::NotWritable { folder: name, source }),
+        // A hidden name: no watcher takes it for a film.
+        Ok(_) => tempfile::Builder::new()
+            .prefix(".chestlight-check")
+            .tempfile_in(folder)
+            .and_then(tempfile::NamedTempFile::close)
+            .map_err(|source| FolderError::NotWritable { folder: name, source }),
+    }
+}
+
+/// Bytes free for this user on a folder's disc.
+///
+/// # Errors
+/// What the system said.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disc = rustix::fs::statvfs(folder)?;
+    Ok(disc.f_bavail.saturating_mul(disc.f_frsize))
+}
+
+/// Whether a clock could be right: boards without a battery wake up in 1970.
+pub fn is_plausible(now: SystemTime) -> bool {
+    now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= FIRST_RELEASE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_the_first_release_is_not_plausible() {
+        for (seconds, plausible) in [(0, false), (1_793_491_199, false), (1_793_491_200, true), (4_000_000_000, true)] {
+            assert_eq!(is_plausible(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), plausible, "{seconds}");
+        }
+        assert!(!is_plausible(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_folder_must_exist_be_a_folder_and_take_files() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(check_folder(root.path()).is_ok());
+        assert!(matches!(check_folder(&file), Err(FolderError::NotAFolder(_))));
+        assert!(matches!(check_folder(&root.path().join("none")), Err(FolderError::Missing(_))));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "the check leaves nothing behind");
+        assert!(free_bytes(root.path()).unwrap() > 0);
+    }
+}

@@ -1,0 +1,89 @@
+//! The invariants of `docs/architecture.md` that can be read off the sources.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust source below a folder or file, without its tests, which stand last.
+fn sources(place: &str) -> Vec<(PathBuf, String)> {
+    let place = root().join(place);
+    let files: Vec<(PathBuf, String)> = walkdir::WalkDir::new(&place)
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"))
+        .map(|entry| {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            (entry.into_path(), code)
+        })
+        .collect();
+    assert!(!files.is_empty(), "there are no sources at {}", place.display());
+    files
+}
+
+fn assert_without(places: &[&str], words: &[&str], why: &str) {
+    for (path, code) in places.iter().flat_map(|place| sources(place)) {
+        for word in words {
+            assert!(!code.contains(word), "{} has `{word}`: {why}", path.display());
+        }
+    }
+}
+
+#[test]
+fn invariant_3_the_middle_is_pure() {
+    let middle = [
+        "src/radiograph.rs",
+        "src/refusal.rs",
+        "src/decode",
+        "src/gate.rs",
+        "src/preprocess.rs",
+        "src/model/engine.rs",
+        "src/model/manifest.rs",
+        "src/verdict.rs",
+        "src/phantom.rs",
+    ];
+    let rim =
+        ["std::fs", "std::net", "std::time", "std::env", "std::process", "std::thread", "rustix", "jiff", "rusqlite"];
+    assert_without(&middle, &rim, "the middle of the road is pure");
+}
+
+#[test]
+fn invariant_4_the_trainer_has_no_preprocessing_of_its_own() {
+    assert_without(
+        &["trainer/src"],
+        &["fast_image_resize", "imageops::resize", "image::open"],
+        "it calls the library's",
+    );
+    let manifest = fs::read_to_string(root().join("trainer/Cargo.toml")).unwrap();
+    assert!(!manifest.contains("\nimage"), "the trainer decodes through the library");
+}
+
+#[test]
+fn invariant_6_threads_and_not_a_runtime() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    for runtime in ["tokio", "async-std", "smol"] {
+        assert!(!manifest.contains(runtime), "{runtime}");
+    }
+    assert_without(&["src"], &["async fn", ".await"], "the daemon is threads and bounded channels");
+}
+
+#[test]
+fn invariant_8_the_device_opens_no_connection() {
+    assert_without(&["src"], &["TcpListener", "TcpStream", "UdpSocket", "std::net"], "no listener and no connection");
+}
+
+#[test]
+fn rooms_have_typed_errors_and_anyhow_stays_in_the_commands() {
+    let rooms: Vec<(PathBuf, String)> = sources("src")
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with(root().join("src/cmd")) && !path.ends_with("src/main.rs"))
+        .collect();
+    for (path, code) in rooms {
+        assert!(!code.contains("anyhow"), "{} uses anyhow", path.display());
+    }
+}
