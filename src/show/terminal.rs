@@ -126,7 +126,14 @@ mod tests {
 
     #[test]
     fn each_status_is_a_clear_line() {
-        insta::assert_snapshot!(anstream::adapter::strip_str(&shown(true)), @"");
+        insta::assert_snapshot!(anstream::adapter::strip_str(&shown(true)), @"
+        ready                put films into the inbox (research use, not a diagnosis)
+        reading ...          ward 3__a.png
+        COVID-19 pneumonia   reading 1 of ward 3__a.png: normal 2.0%, bacterial 7.0%, COVID-19 91.0%
+        repeat the film      reading 2 of b.png: the data break off; copy the file again; if it stays damaged, repeat the film
+        COVID-19 pneumonia   reading 1 of ward 3__a.png, which was put in again: normal 2.0%, bacterial 7.0%, COVID-19 91.0%
+        FAULT                the inbox is gone; connect it again
+        ");
     }
 
     #[test]
