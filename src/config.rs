@@ -87,6 +87,11 @@ impl Config {
         Self::parse(&text, &base).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
     }
 
+    /// The journal's file.
+    pub fn journal(&self) -> PathBuf {
+        self.state.join("journal.db")
+    }
+
     /// Validates a configuration's text. Pure: whether the folders exist is not asked here.
     ///
     /// # Errors

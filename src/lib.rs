@@ -3,14 +3,18 @@
 //! The rooms stand in the order in which a radiograph walks through them; `docs/architecture.md` has the whole
 //! plan and the invariants that the tests hold.
 //!
-//! intake → spool → [`decode`] → [`gate`] → [`preprocess`] → [`model`] → [`verdict`] → journal → show
+//! [`intake`] → [`spool`] → [`decode`] → [`gate`] → [`preprocess`] → [`model`] → [`verdict`] → [`journal`] → [`show`]
+//!
+//! [`reading`] is the middle as one function, [`daemon`] the whole road as one loop.
 
 pub mod config;
+pub mod daemon;
 pub mod decode;
 pub mod digest;
 pub mod fault;
 pub mod gate;
 pub mod health;
+pub mod intake;
 pub mod journal;
 pub mod model;
 pub mod phantom;
@@ -18,6 +22,8 @@ pub mod preprocess;
 pub mod radiograph;
 pub mod reading;
 pub mod refusal;
+pub mod retry;
 pub mod self_test;
+pub mod show;
 pub mod spool;
 pub mod verdict;

@@ -21,6 +21,8 @@ const EXIT_CODES: &str = "Exit codes: 0 all read, 1 some refused, 2 usage or con
 #[derive(Subcommand)]
 enum Command {
     Classify(cmd::classify::Arguments),
+    Run(cmd::run::Arguments),
+    Log(cmd::log::Arguments),
     Check(cmd::check::Arguments),
 }
 
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let outcome = match Arguments::parse().command {
         Command::Classify(arguments) => cmd::classify::run(&arguments),
+        Command::Run(arguments) => cmd::run::run(&arguments),
+        Command::Log(arguments) => cmd::log::run(&arguments),
         Command::Check(arguments) => cmd::check::run(&arguments),
     };
     outcome

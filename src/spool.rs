@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::decode::DecodeError;
 use crate::digest::hex;
 use crate::fault;
+use crate::health::free_bytes;
 use crate::refusal::Refusal;
 
 /// Longest name that is kept of a film, bytes.
@@ -89,6 +90,18 @@ pub struct Film {
     refused: Option<(Refusal, String)>,
 }
 
+impl Film {
+    /// The first eight digits of the digest: names a film where its name must not be told.
+    pub fn short_digest(&self) -> &str {
+        self.digest.get(..8).unwrap_or(&self.digest)
+    }
+
+    /// Whether it is no file that could be copied and so lies in the inbox until it is settled.
+    pub fn is_in_inbox(&self) -> bool {
+        self.refused.is_some()
+    }
+}
+
 /// What became of a path in the inbox.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TakenIn {
@@ -158,15 +171,6 @@ impl Spool {
         Ok(Self { spool, archive, refused, _lock: lock })
     }
 
-    /// Bytes free for this user on the state folder's disc.
-    ///
-    /// # Errors
-    /// [`SpoolError::Step`].
-    pub fn free(&self) -> Result<u64, SpoolError> {
-        let disc = rustix::fs::statvfs(&self.spool).map_err(|error| step("asking for free space")(error.into()))?;
-        Ok(disc.f_bavail.saturating_mul(disc.f_frsize))
-    }
-
     /// Takes one path out of the inbox: copy with digest, sync, rename, sync the folder, and only then unlink.
     ///
     /// Works across discs, in bounded memory, and follows no link. What is no readable file stays in the inbox
@@ -197,7 +201,8 @@ impl Spool {
         if Stamp::of(&opened) != Stamp::of(&found) {
             return Ok(TakenIn::Unfinished);
         }
-        let (free, needed) = (self.free()?, opened.len().saturating_add(min_free));
+        let free = free_bytes(&self.spool).map_err(step("asking for free space"))?;
+        let needed = opened.len().saturating_add(min_free);
         if free < needed {
             return Err(SpoolError::NoRoom { free, needed });
         }
@@ -371,8 +376,7 @@ impl Spool {
     /// # Errors
     /// A failed step; the film is still where it was, or already where it belongs.
     pub fn settle(&self, film: &Film, place: Place<'_>) -> Result<(), SpoolError> {
-        let short = film.digest.get(..8).unwrap_or(&film.digest);
-        let name = format!("{:06}-{short}-{}", place.seq, place.name);
+        let name = format!("{:06}-{}-{}", place.seq, film.short_digest(), place.name);
         let folder = if place.reason.is_some() { &self.refused } else { &self.archive };
         if let Some(reason) = place.reason {
             let fresh = self.refused.join(REASON);

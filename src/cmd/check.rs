@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use chestlight::config::Config;
+use chestlight::show::NOTICE;
 use chestlight::{health, self_test};
 
-use super::{Failure, NOTICE, Outcome, load_model, usage};
+use super::{Failure, Outcome, load_model, usage};
 
 /// Check configuration, model, folders, free space and clock
 #[derive(clap::Args)]

@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use anstyle::{AnsiColor, Style};
 use anyhow::{Context, anyhow};
 use chestlight::decode::Limits;
 use chestlight::model::Model;
 use chestlight::reading::{self, Milliseconds, Reading};
 use chestlight::refusal::Refusal;
+use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{Failure, NOTICE, Outcome, load_model, usage};
+use super::{Failure, Outcome, load_model, usage};
 
 /// Read films and print a verdict for each
 #[derive(clap::Args)]
@@ -257,16 +257,5 @@ impl<'a> Printer<'a> {
                 ),
             }
         })
-    }
-}
-
-/// Colours that stay apart for colour-blind users; the words carry the meaning.
-fn style(verdict: Verdict) -> Style {
-    match verdict {
-        Verdict::Normal => AnsiColor::Cyan.on_default(),
-        Verdict::BacterialPneumonia | Verdict::Covid19Pneumonia => AnsiColor::Yellow.on_default().bold(),
-        Verdict::Refer => AnsiColor::Magenta.on_default().bold(),
-        Verdict::Refused(_) => AnsiColor::Blue.on_default(),
-        Verdict::Fault(_) => AnsiColor::Red.on_default().bold(),
     }
 }

@@ -2,15 +2,14 @@
 
 pub mod check;
 pub mod classify;
+pub mod log;
+pub mod run;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
-use chestlight::model::{Model, ModelFiles, shipped};
-
-/// Said by every screen, export and report.
-pub const NOTICE: &str = "research use, not a diagnosis";
+use chestlight::model::Model;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +58,10 @@ pub fn usage(error: impl Into<Error>) -> Failure {
 
 /// Loads the model of a manifest, or the shipped one.
 pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
+    let loaded = Model::load(manifest);
     match manifest {
-        None => shipped().load().context("the shipped model does not load").map_err(Failure::from),
-        Some(manifest) => ModelFiles::read(manifest)
-            .and_then(|files| files.load())
+        None => loaded.context("the shipped model does not load").map_err(Failure::from),
+        Some(_) => loaded
             .context("the model cannot be used; a model is named by the TOML manifest beside its ONNX file")
             .map_err(usage),
     }

@@ -1,7 +1,7 @@
 //! The journal for spreadsheets and for programs.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::row::{COLUMNS, Cell};
 use super::{Journal, JournalError};
@@ -15,7 +15,12 @@ use super::{Journal, JournalError};
 /// [`JournalError`].
 pub fn write_csv(journal: &Journal, out: impl Write) -> Result<(), JournalError> {
     let mut csv = csv::Writer::from_writer(out);
-    let written = |result: csv::Result<()>| result.map_err(|error| JournalError::Export(error.into()));
+    let written = |result: csv::Result<()>| {
+        result.map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => JournalError::Export(error),
+            other => JournalError::Export(io::Error::other(format!("{other:?}"))),
+        })
+    };
     written(csv.write_record(COLUMNS))?;
     journal.for_each(None, |row| written(csv.write_record(row.columns().map(|(_, cell)| field(cell).into_owned()))))?;
     Ok(csv.flush()?)

@@ -73,7 +73,7 @@ pub struct Row {
     pub recorded_at: String,
     /// [`Verdict::name`].
     pub verdict: String,
-    /// The stable code of a refusal or a fault.
+    /// [`Verdict::reason`].
     pub reason: Option<String>,
     /// One sentence in plain words.
     pub message: String,
@@ -118,11 +118,7 @@ impl Row {
             taken_at: utc(entry.taken_at),
             recorded_at: utc(SystemTime::now()),
             verdict: reading.verdict.name().to_owned(),
-            reason: match reading.verdict {
-                Verdict::Refused(refusal) => Some(refusal.code().to_owned()),
-                Verdict::Fault(fault) => Some(fault.code().to_owned()),
-                _ => None,
-            },
+            reason: reading.verdict.reason().map(str::to_owned),
             // SQLite's text ends at a NUL for many of its tools.
             message: reading.message.replace('\0', "\u{fffd}"),
             p_normal: probability(|all| all.normal),
@@ -185,7 +181,7 @@ impl Row {
             ("Normal", None) => Some(Verdict::Normal),
             ("BacterialPneumonia", None) => Some(Verdict::BacterialPneumonia),
             ("Covid19Pneumonia", None) => Some(Verdict::Covid19Pneumonia),
-            ("Refer", None) => Some(Verdict::Refer),
+            ("Refer", Some("not_sure")) => Some(Verdict::Refer),
             ("Refused", Some(code)) => Refusal::from_code(code).map(Verdict::Refused),
             ("Fault", Some(code)) => {
                 [Fault::Engine, Fault::Panic].into_iter().find(|fault| fault.code() == code).map(Verdict::Fault)

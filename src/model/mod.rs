@@ -80,3 +80,13 @@ pub struct Model {
     /// The network.
     pub engine: Engine,
 }
+
+impl Model {
+    /// Loads the model of a manifest's file, or the shipped one.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load(manifest: Option<&Path>) -> Result<Self, LoadError> {
+        manifest.map_or_else(|| Ok(shipped()), ModelFiles::read)?.load()
+    }
+}

@@ -1,0 +1,64 @@
+//! `chestlight run`: the daemon on a watched folder.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context, Error};
+use chestlight::config::Config;
+use chestlight::daemon::{Daemon, DaemonError, Handle};
+use chestlight::journal::JournalError;
+use chestlight::show::Terminal;
+use chestlight::spool::SpoolError;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Failure, Outcome, load_model, usage};
+
+/// Read films as they arrive in a folder
+///
+/// Ends after the film in hand on SIGTERM or SIGINT; rereads the configuration on SIGHUP.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Configuration of the unit
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Runs until a signal ends it.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    // First of all, so that no signal kills a unit that is starting.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be had")?;
+    let config = Config::read(&arguments.config).map_err(usage)?;
+    let model = load_model(config.model.as_deref())?;
+    // Lines that do not go to a terminal end in a log, and file names are patient data.
+    let names = io::stdout().is_terminal();
+    let (daemon, handle) = Daemon::open(config, model, Terminal::new(anstream::stdout(), names)).map_err(failure)?;
+    let path = arguments.config.clone();
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || pass_on(signals, &handle, &path))
+        .context("no thread for signals can be had")?;
+    daemon.run().context("the unit had to stop; nothing is lost, start it again")?;
+    Ok(Outcome::Well)
+}
+
+fn pass_on(mut signals: Signals, daemon: &Handle, config: &std::path::Path) {
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => daemon.reconfigure(Config::read(config)),
+            _ => daemon.stop(),
+        }
+    }
+}
+
+/// A unit that cannot begin: mostly what its configuration names is not as it must be.
+fn failure(error: DaemonError) -> Failure {
+    match error {
+        DaemonError::Spool(SpoolError::Unsynced { .. }) | DaemonError::SelfTest(_) => Error::new(error).into(),
+        DaemonError::Journal(JournalError::Foreign(_) | JournalError::Newer { .. }) | DaemonError::Spool(_) => {
+            usage(error)
+        }
+        DaemonError::Journal(_) => Error::new(error).into(),
+    }
+}

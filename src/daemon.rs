@@ -1,0 +1,573 @@
+//! The whole road as one loop: inbox, spool, reading, journal, indicator, archive.
+//!
+//! The loop owns every piece of state. Other threads (inotify's, the one that waits for signals) only send it
+//! events through one bounded channel. A film goes down the whole road before the next one is taken.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::config::{Config, ConfigError};
+use crate::fault;
+use crate::intake::folder::{Change, Folder};
+use crate::journal::{Entry, Journal, JournalError, Row};
+use crate::model::{LoadError, Model};
+use crate::reading::{self, Reading};
+use crate::refusal::Refusal;
+use crate::retry::Retry;
+use crate::self_test;
+use crate::show::{Indicator, NOTICE, Persistent, Status};
+use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
+
+/// Events that wait for the loop; who sends one more waits until there is room.
+const MOST_EVENTS: usize = 1_024;
+/// A film on which the process died so often is not tried again.
+const MOST_DEATHS: u32 = 2;
+
+/// Everything that reaches the loop from other threads.
+#[derive(Debug)]
+enum Event {
+    /// Something changed in the inbox.
+    Inbox(Change),
+    /// The configuration was read again.
+    Configuration(Box<Result<Config, ConfigError>>),
+    /// End after the film in hand.
+    Stop,
+}
+
+/// The other threads' end of a daemon. The indicator, which runs on the loop, must not use it.
+#[derive(Clone, Debug)]
+pub struct Handle(SyncSender<Event>);
+
+impl Handle {
+    /// Ends the daemon after the film in hand.
+    pub fn stop(&self) {
+        self.send(Event::Stop);
+    }
+
+    /// Hands over a configuration that was read again. One that cannot be used is reported and changes nothing.
+    pub fn reconfigure(&self, read: Result<Config, ConfigError>) {
+        self.send(Event::Configuration(Box::new(read)));
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody receives when the daemon has ended, and then there is nothing to tell it.
+        let _ = self.0.send(event);
+    }
+}
+
+/// Why a daemon could not begin, or had to end.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The model does not answer as it did when it was made.
+    #[error("the model failed its self-test: {0}; install it again")]
+    SelfTest(#[from] self_test::Mismatch),
+}
+
+/// Why a configuration that was read again is not used.
+#[derive(Debug, Error)]
+enum ReconfigureError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("another state folder needs a restart")]
+    OtherState,
+    #[error("the model cannot be used: {0}")]
+    Model(#[from] LoadError),
+    #[error("the model failed its self-test: {0}")]
+    SelfTest(#[from] self_test::Mismatch),
+}
+
+/// A film cannot go on; it stays where it is and is tried again.
+#[derive(Debug, Error)]
+enum Held {
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What can fail for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Inbox,
+    State,
+}
+
+/// A film on its way from the spool to where it stays.
+struct InHand {
+    film: Film,
+    /// Kept until it is recorded, so that a journal that fails costs no second reading.
+    reading: Option<Reading>,
+    /// Its verdict is news. Not so for a film that was recorded when it came in.
+    news: bool,
+    shown: bool,
+}
+
+/// The unit: holds its state folder, and reads films once it runs.
+pub struct Daemon<I> {
+    config: Config,
+    model: Model,
+    spool: Spool,
+    journal: Journal,
+    screen: Persistent<I>,
+    sender: SyncSender<Event>,
+    events: Receiver<Event>,
+    folder: Folder,
+    look_at: Instant,
+    look_retry: Retry,
+    /// Something in the inbox failed since the last look at it.
+    look_failed: bool,
+    films: VecDeque<InHand>,
+    films_retry: Retry,
+    faults: BTreeMap<Part, (String, &'static str)>,
+    /// [`Status::Ready`] was the last thing to be shown.
+    resting: bool,
+}
+
+impl<I: Indicator> Daemon<I> {
+    /// Takes possession of the state folder, opens the journal, and tests the model.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub fn open(config: Config, model: Model, indicator: I) -> Result<(Self, Handle), DaemonError> {
+        let spool = Spool::open(&config.state)?;
+        let journal = Journal::open(&config.journal())?;
+        self_test::run(&model)?;
+        // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
+        // the verdict: it is news.
+        let films = spool.waiting()?.into_iter();
+        let films = films.map(|film| InHand { film, reading: None, news: true, shown: false }).collect();
+        let (sender, events) = sync_channel(MOST_EVENTS);
+        let daemon = Self {
+            folder: watched(&config.inbox, &sender),
+            screen: Persistent::new(indicator),
+            look_at: Instant::now(),
+            look_retry: Retry::default(),
+            look_failed: false,
+            films_retry: Retry::default(),
+            faults: BTreeMap::new(),
+            resting: false,
+            sender: sender.clone(),
+            config,
+            model,
+            spool,
+            journal,
+            events,
+            films,
+        };
+        Ok((daemon, Handle(sender)))
+    }
+
+    /// Reads films until it is told to stop.
+    ///
+    /// # Errors
+    /// [`SpoolError::Unsynced`], after which only a new start from what is on the disc is safe. Every other
+    /// failure is shown and tried again.
+    pub fn run(mut self) -> Result<(), DaemonError> {
+        log::info!("reading with the model {}; {} films wait in the spool", self.model.manifest.name, self.films.len());
+        loop {
+            if Instant::now() >= self.look_at {
+                self.look();
+            }
+            let busy = self.step()?;
+            self.screen.flush(Instant::now());
+            let mut patience = if busy { Duration::ZERO } else { self.patience() };
+            // Bounded, so that a busy inbox cannot keep films waiting.
+            for _ in 0..MOST_EVENTS {
+                // The daemon has a sender itself, so the only error is that nothing came.
+                let Ok(event) = self.events.recv_timeout(patience) else { break };
+                if self.handle(event).is_break() {
+                    log::info!("told to stop; {} films wait in the spool", self.films.len());
+                    return Ok(());
+                }
+                patience = Duration::ZERO;
+            }
+        }
+    }
+
+    /// Time until there is something to do without being told.
+    fn patience(&self) -> Duration {
+        let films_at = self.films.front().and(self.films_retry.at());
+        let next = [films_at, self.screen.retry_at()].into_iter().flatten().fold(self.look_at, Instant::min);
+        next.saturating_duration_since(Instant::now())
+    }
+
+    fn handle(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Inbox(change) => self.folder.note(change),
+            Event::Configuration(read) => match self.reconfigure(*read) {
+                Ok(()) => log::info!("the configuration was read again and is in use"),
+                Err(error) => log::error!("the old configuration stays in use: {error}"),
+            },
+            Event::Stop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn reconfigure(&mut self, read: Result<Config, ConfigError>) -> Result<(), ReconfigureError> {
+        let config = read?;
+        if config.state != self.config.state {
+            return Err(ReconfigureError::OtherState);
+        }
+        // Also when the name is the same: the files may be new. The shipped model cannot change.
+        if config.model.is_some() || self.config.model.is_some() {
+            let model = Model::load(config.model.as_deref())?;
+            self_test::run(&model)?;
+            self.model = model;
+        }
+        if config.inbox != self.config.inbox {
+            self.folder = watched(&config.inbox, &self.sender);
+            self.look_at = Instant::now();
+        }
+        self.look_at = self.look_at.min(Instant::now() + config.rescan);
+        self.config = config;
+        Ok(())
+    }
+
+    fn look(&mut self) {
+        self.look_failed = false;
+        self.look_at = Instant::now() + self.config.rescan;
+        if let Err(error) = self.folder.look() {
+            let wrong = format!("the inbox {} cannot be looked at: {error}", self.folder.path().display());
+            self.inbox_failed(wrong, "connect or make it; the unit looks again by itself");
+        }
+    }
+
+    /// Does one thing with one film. Whether there was something to do.
+    fn step(&mut self) -> Result<bool, SpoolError> {
+        if !self.films.is_empty() && !self.films_retry.is_due(Instant::now()) {
+            return Ok(false);
+        }
+        let Some(mut in_hand) = self.films.pop_front() else { return self.take_in() };
+        match self.finish(&mut in_hand) {
+            Ok(()) => {
+                self.films_retry.succeeded();
+                self.mended(Part::State);
+            }
+            Err(Held::Spool(error @ SpoolError::Unsynced { .. })) => return Err(error),
+            // It holds up no other film, and the next look finds it again.
+            Err(Held::Spool(error)) if in_hand.film.is_in_inbox() => {
+                self.inbox_failed(error.to_string(), "check who may write to the inbox");
+            }
+            Err(error) => {
+                let advice = match error {
+                    Held::Spool(_) => "no film is lost; check the disc of the state folder",
+                    Held::Journal(_) => "no film is lost, but none is read; check the disc, then: chestlight log verify",
+                };
+                self.films_retry.failed(Instant::now());
+                self.failed(Part::State, error.to_string(), advice);
+                self.films.push_front(in_hand);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the next complete film out of the inbox. Whether there was one.
+    fn take_in(&mut self) -> Result<bool, SpoolError> {
+        let Some(path) = self.folder.next_complete() else {
+            self.rest();
+            return Ok(false);
+        };
+        match self.spool.take_in(&path, self.folder.path(), self.config.min_free) {
+            Ok(TakenIn::Film(film)) => {
+                self.films.push_back(InHand { film, reading: None, news: false, shown: false });
+            }
+            Ok(TakenIn::Gone | TakenIn::Unfinished) => {}
+            Err(error @ SpoolError::Unsynced { .. }) => return Err(error),
+            Err(error) => {
+                let advice = match error {
+                    SpoolError::NoRoom { .. } => "films stay in the inbox until there is room",
+                    _ => "the film stays in the inbox and is tried again; check who may read and write there",
+                };
+                self.inbox_failed(error.to_string(), advice);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Everything that could be taken was taken.
+    fn rest(&mut self) {
+        if !self.look_failed {
+            self.look_retry.succeeded();
+            self.mended(Part::Inbox);
+        }
+        if self.faults.is_empty() && !self.resting {
+            self.screen.show(Status::Ready);
+            self.resting = true;
+        }
+    }
+
+    /// Down the road from the spool: read, record, show, settle. After an error it goes on where it stopped.
+    fn finish(&mut self, in_hand: &mut InHand) -> Result<(), Held> {
+        let row = match self.journal.find(&in_hand.film.digest)? {
+            Some(row) => row,
+            None => {
+                in_hand.news = true;
+                let reading = match in_hand.reading.take() {
+                    Some(reading) => reading,
+                    None => self.read(&in_hand.film)?,
+                };
+                let entry = Entry {
+                    input_digest: &in_hand.film.digest,
+                    file_name: &in_hand.film.name,
+                    taken_at: in_hand.film.taken_at,
+                    reading: in_hand.reading.insert(reading),
+                    model: &self.model.manifest,
+                };
+                self.journal.append(&entry)?
+            }
+        };
+        self.spool.unmark()?;
+        fault::point("reading.unmarked");
+        log::debug!("reading {} of film {} is {}", row.seq, row.short_digest(), row.verdict);
+        if in_hand.news && !in_hand.shown {
+            self.show(Status::Recorded(row.clone()));
+            in_hand.shown = true;
+        }
+        fault::point("reading.shown");
+        let reason = row.is_unread().then(|| reason(&row));
+        self.spool.settle(&in_hand.film, Place { seq: row.seq, name: &row.file_name, reason: reason.as_deref() })?;
+        if !in_hand.news {
+            self.show(Status::AlreadyRecorded(row));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, film: &Film) -> Result<Reading, SpoolError> {
+        let deaths = self.spool.times_in_hand(film);
+        if deaths >= MOST_DEATHS {
+            let detail = format!("the reading program died on this film {deaths} times");
+            return Ok(Reading::refused(Refusal::CrashedReader, &detail));
+        }
+        let bytes = match self.spool.bytes(film, self.config.limits.max_bytes) {
+            Ok(bytes) => bytes,
+            Err((refusal, detail)) => return Ok(Reading::refused(refusal, &detail)),
+        };
+        self.show(Status::Reading { name: film.name.clone(), digest: film.short_digest().to_owned() });
+        self.spool.mark_in_hand(film, deaths + 1)?;
+        fault::point("reading.marked");
+        let reading = reading::read(&self.model, &bytes, &self.config.limits);
+        fault::point("reading.read");
+        Ok(reading)
+    }
+
+    fn show(&mut self, status: Status) {
+        self.resting = false;
+        self.screen.show(status);
+    }
+
+    fn inbox_failed(&mut self, wrong: String, advice: &'static str) {
+        if !self.look_failed {
+            self.look_failed = true;
+            self.look_retry.failed(Instant::now());
+            // Never sooner than configured: two looks that are too close take an unfinished film for a finished one.
+            self.look_at = self.look_retry.at().map_or(self.look_at, |at| at.max(self.look_at));
+        }
+        self.failed(Part::Inbox, wrong, advice);
+    }
+
+    /// Shows a fault, unless it is already shown.
+    fn failed(&mut self, place: Part, wrong: String, advice: &'static str) {
+        if self.faults.get(&place).is_some_and(|(shown, _)| *shown == wrong) {
+            return;
+        }
+        log::error!("{wrong}; {advice}");
+        self.faults.insert(place, (wrong.clone(), advice));
+        self.show(Status::Fault { wrong, advice });
+    }
+
+    /// What failed works again; if something else still fails, that is shown.
+    fn mended(&mut self, place: Part) {
+        if let Some((wrong, _)) = self.faults.remove(&place) {
+            log::info!("it works again after: {wrong}");
+            self.resting = false;
+            if let Some((wrong, advice)) = self.faults.values().next().cloned() {
+                self.show(Status::Fault { wrong, advice });
+            }
+        }
+    }
+}
+
+fn watched(inbox: &Path, sender: &SyncSender<Event>) -> Folder {
+    let sender = sender.clone();
+    // A full channel makes inotify's thread wait; what the kernel then loses, it tells.
+    Folder::new(inbox.to_owned(), move |change| drop(sender.send(Event::Inbox(change))))
+}
+
+/// The text beside a film in `refused/`.
+fn reason(row: &Row) -> String {
+    let Row { seq, message, input_digest, recorded_at, .. } = row;
+    let code = row.reason.as_deref().unwrap_or("-");
+    format!(
+        "This film was not read: {message}.\n\n\
+         Reading {seq} of {recorded_at}, verdict {}, reason {code}\n\
+         SHA-256 of the film: {input_digest}\n\
+         {NOTICE}\n",
+        row.verdict
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io;
+    use std::path::PathBuf;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+    use crate::decode::Limits;
+
+    /// Hands every status to the test.
+    struct Told(Sender<Status>);
+
+    impl Indicator for Told {
+        fn show(&mut self, status: &Status) -> io::Result<()> {
+            self.0.send(status.clone()).map_err(io::Error::other)
+        }
+    }
+
+    /// A unit that runs on a thread of the test.
+    struct Unit {
+        root: tempfile::TempDir,
+        config: Config,
+        handle: Handle,
+        told: Receiver<Status>,
+        thread: JoinHandle<Result<(), DaemonError>>,
+    }
+
+    fn start(adapt: impl FnOnce(&mut Config)) -> Unit {
+        let root = tempfile::tempdir().unwrap();
+        let [inbox, state] = ["inbox", "state"].map(|name| root.path().join(name));
+        fs::create_dir(&inbox).unwrap();
+        let rescan = Duration::from_millis(50);
+        let mut config = Config { inbox, state, model: None, rescan, limits: Limits::default(), min_free: 0 };
+        adapt(&mut config);
+        let (sender, told) = channel();
+        let (daemon, handle) = Daemon::open(config.clone(), Model::load(None).unwrap(), Told(sender)).unwrap();
+        let thread = thread::spawn(move || daemon.run());
+        Unit { root, config, handle, told, thread }
+    }
+
+    impl Unit {
+        fn wait_for(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+            loop {
+                let status = self.told.recv_timeout(Duration::from_secs(60)).unwrap();
+                if wanted(&status) {
+                    return status;
+                }
+            }
+        }
+
+        fn wait_for_fault(&self, word: &str) {
+            self.wait_for(|status| matches!(status, Status::Fault { wrong, .. } if wrong.contains(word)));
+        }
+
+        /// Moves a file into the inbox that is no film, and so costs little time.
+        fn put_in(&self, name: &str) {
+            let outside = self.root.path().join(name);
+            fs::write(&outside, name).unwrap();
+            fs::rename(outside, self.config.inbox.join(name)).unwrap();
+        }
+
+        fn files(&self, folder: &str) -> usize {
+            fs::read_dir(self.config.state.join(folder)).unwrap().count()
+        }
+
+        fn stop(self) -> PathBuf {
+            self.handle.stop();
+            self.thread.join().unwrap().unwrap();
+            self.root.keep()
+        }
+    }
+
+    fn is_recorded(status: &Status) -> bool {
+        matches!(status, Status::Recorded(_))
+    }
+
+    #[test]
+    fn a_journal_that_fails_is_a_fault_and_the_film_is_read_once_when_it_works_again() {
+        let unit = start(|_| {});
+        unit.wait_for(|status| *status == Status::Ready);
+        let (journal, away) = (unit.config.journal(), unit.root.path().join("away"));
+        fs::rename(&journal, &away).unwrap();
+        unit.put_in("a.png");
+        unit.wait_for_fault("removed or replaced");
+        assert_eq!((unit.files("spool"), unit.files("refused")), (2, 0), "the film, and the note that it is in hand");
+        fs::rename(&away, &journal).unwrap();
+        let Status::Recorded(row) = unit.wait_for(|status| !matches!(status, Status::Fault { .. })) else {
+            panic!("the film was read a second time");
+        };
+        assert_eq!(row.file_name, "a.png");
+        unit.wait_for(|status| *status == Status::Ready);
+        assert_eq!((unit.files("spool"), unit.files("refused")), (0, 2));
+        fs::remove_dir_all(unit.stop()).unwrap();
+    }
+
+    #[test]
+    fn a_full_disc_is_a_fault_and_films_stay_in_the_inbox_until_there_is_room() {
+        let unit = start(|config| config.min_free = u64::MAX);
+        unit.put_in("a.png");
+        unit.wait_for_fault("full");
+        assert!(unit.config.inbox.join("a.png").exists());
+        unit.handle.reconfigure(Ok(Config { min_free: 0, ..unit.config.clone() }));
+        unit.wait_for(is_recorded);
+        unit.wait_for(|status| *status == Status::Ready);
+        assert!(!unit.config.inbox.join("a.png").exists());
+        fs::remove_dir_all(unit.stop()).unwrap();
+    }
+
+    #[test]
+    fn an_inbox_that_is_gone_is_a_fault_until_it_is_back() {
+        let unit = start(|config| fs::remove_dir(&config.inbox).unwrap());
+        unit.wait_for_fault("cannot be looked at");
+        fs::create_dir(&unit.config.inbox).unwrap();
+        unit.wait_for(|status| *status == Status::Ready);
+        unit.put_in("a.png");
+        unit.wait_for(is_recorded);
+        fs::remove_dir_all(unit.stop()).unwrap();
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_used_changes_nothing() {
+        let unit = start(|_| {});
+        let other = |adapt: fn(&mut Config)| {
+            let mut config = unit.config.clone();
+            adapt(&mut config);
+            Ok(config)
+        };
+        unit.handle.reconfigure(Config::read(&unit.root.path().join("none.toml")));
+        unit.handle.reconfigure(other(|config| config.state = "/elsewhere".into()));
+        unit.handle.reconfigure(other(|config| {
+            config.model = Some("/none.toml".into());
+            config.inbox = "/elsewhere".into();
+        }));
+        unit.put_in("a.png");
+        unit.wait_for(is_recorded);
+        assert!(!unit.told.try_iter().any(|status| matches!(status, Status::Fault { .. })));
+        fs::remove_dir_all(unit.stop()).unwrap();
+    }
+
+    #[test]
+    fn a_film_that_is_put_in_again_is_told_and_not_read_again() {
+        let unit = start(|_| {});
+        unit.put_in("a.png");
+        let Status::Recorded(first) = unit.wait_for(is_recorded) else { unreachable!() };
+        unit.wait_for(|status| *status == Status::Ready);
+        unit.put_in("a.png");
+        let next = unit.told.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(next, Status::AlreadyRecorded(first));
+        assert_eq!(unit.files("refused"), 2, "the film and its reason, once");
+        fs::remove_dir_all(unit.stop()).unwrap();
+    }
+}

@@ -1,0 +1,52 @@
+//! What the technician is shown, and where.
+
+mod persistent;
+mod terminal;
+
+pub use persistent::Persistent;
+pub use terminal::{Terminal, style};
+
+use std::io;
+
+use crate::journal::Row;
+
+/// Said by every screen, export and report.
+pub const NOTICE: &str = "research use, not a diagnosis";
+
+/// Everything that can be shown.
+///
+/// A verdict comes as a [`Row`], which only the journal makes: what is not recorded cannot be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// The unit waits for films.
+    Ready,
+    /// A film is being read.
+    Reading {
+        /// Its path below the inbox, made harmless.
+        name: String,
+        /// The first digits of its digest.
+        digest: String,
+    },
+    /// A film was read and recorded.
+    Recorded(Row),
+    /// A film was put in again; this is its recorded reading.
+    AlreadyRecorded(Row),
+    /// The unit cannot go on as it should.
+    Fault {
+        /// What is wrong; names no film.
+        wrong: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+}
+
+/// Something that shows the unit's status: a terminal, a lamp, a screen.
+///
+/// It is called on the daemon's loop and must return soon: while it waits, no film is read.
+pub trait Indicator {
+    /// Shows the status.
+    ///
+    /// # Errors
+    /// It could not be shown. The daemon goes on reading and shows verdicts and faults again later.
+    fn show(&mut self, status: &Status) -> io::Result<()>;
+}

@@ -1,0 +1,114 @@
+//! An indicator may fail; what it should have shown is kept, and shown later.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{Indicator, Status};
+use crate::retry::Retry;
+
+/// Statuses that are kept at most.
+const MOST_UNSHOWN: usize = 100;
+
+/// An indicator whose failures stop nobody.
+#[derive(Debug)]
+pub struct Persistent<I> {
+    indicator: I,
+    unshown: VecDeque<Status>,
+    retry: Retry,
+}
+
+impl<I: Indicator> Persistent<I> {
+    /// Nothing is shown yet.
+    pub fn new(indicator: I) -> Self {
+        Self { indicator, unshown: VecDeque::new(), retry: Retry::default() }
+    }
+
+    /// Shows the status, now or when the indicator works again.
+    pub fn show(&mut self, status: Status) {
+        // Nobody needs to see later what the unit was doing for a moment.
+        self.unshown.retain(|status| !matches!(status, Status::Ready | Status::Reading { .. }));
+        self.unshown.push_back(status);
+        if self.unshown.len() > MOST_UNSHOWN
+            && let Some(Status::Recorded(row) | Status::AlreadyRecorded(row)) = self.unshown.pop_front()
+        {
+            log::warn!("reading {} was never shown; see it with: chestlight log show {0}", row.seq);
+        }
+        self.flush(Instant::now());
+    }
+
+    /// Shows what is not shown yet, if it is time to try.
+    pub fn flush(&mut self, now: Instant) {
+        while self.retry.is_due(now)
+            && let Some(status) = self.unshown.pop_front()
+        {
+            match self.indicator.show(&status) {
+                Ok(()) => self.retry.succeeded(),
+                Err(error) => {
+                    if !self.retry.is_failing() {
+                        log::error!("the indicator fails ({error}); films are read and recorded, and shown later");
+                    }
+                    self.unshown.push_front(status);
+                    self.retry.failed(now);
+                }
+            }
+        }
+    }
+
+    /// When to [`Persistent::flush`] next; absent when everything is shown.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry.at()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Shows nothing until it works.
+    #[derive(Default)]
+    struct Loose {
+        works: bool,
+        shown: Vec<String>,
+    }
+
+    impl Indicator for Loose {
+        fn show(&mut self, status: &Status) -> io::Result<()> {
+            if !self.works {
+                return Err(io::Error::other("a loose cable"));
+            }
+            self.shown.push(match status {
+                Status::Ready => "ready".into(),
+                Status::Fault { wrong, .. } => wrong.clone(),
+                other => format!("{other:?}"),
+            });
+            Ok(())
+        }
+    }
+
+    fn fault(index: usize) -> Status {
+        Status::Fault { wrong: index.to_string(), advice: "" }
+    }
+
+    #[test]
+    fn what_could_not_be_shown_is_shown_in_order_when_the_indicator_works_again() {
+        let mut screen = Persistent::new(Loose::default());
+        for status in [Status::Ready, fault(1), Status::Ready, fault(2), Status::Ready] {
+            screen.show(status);
+        }
+        assert!(screen.indicator.shown.is_empty());
+        screen.indicator.works = true;
+        screen.flush(screen.retry_at().unwrap());
+        assert_eq!(screen.indicator.shown, ["1", "2", "ready"]);
+        assert_eq!(screen.retry_at(), None);
+    }
+
+    #[test]
+    fn a_dead_indicator_costs_bounded_memory() {
+        let mut screen = Persistent::new(Loose::default());
+        (0..MOST_UNSHOWN * 2).for_each(|index| screen.show(fault(index)));
+        assert_eq!(screen.unshown.len(), MOST_UNSHOWN);
+        assert_eq!(screen.unshown.front(), Some(&fault(MOST_UNSHOWN)));
+    }
+}

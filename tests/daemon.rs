@@ -1,0 +1,201 @@
+//! What `chestlight run` promises: the real program, films that arrive in every way, signals, and a second unit.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
+
+mod running_unit;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use image::ImageFormat;
+use running_unit::{Site, film};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn films_that_arrive_in_every_way_are_each_read_once_and_archived() {
+    let site = Site::new("");
+    let films: Vec<Vec<u8>> = (0..6).map(|seed| film(seed, ImageFormat::Png)).collect();
+    fs::write(site.inbox().join("before-start.png"), &films[0]).unwrap();
+    let mut unit = site.start();
+    unit.wait_for("reading 1 of");
+    unit.wait_until_ready();
+
+    site.put_in("renamed-in.png", &films[1]);
+    unit.wait_for("reading 2 of");
+    fs::write(site.inbox().join("written.png"), &films[2]).unwrap();
+    unit.wait_for("reading 3 of");
+    fs::create_dir_all(site.inbox().join("ward/bed")).unwrap();
+    fs::write(site.inbox().join("ward/bed/below.png"), &films[3]).unwrap();
+    unit.wait_for("reading 4 of");
+    fs::create_dir(site.path("folder")).unwrap();
+    fs::write(site.path("folder/moved.png"), &films[4]).unwrap();
+    fs::rename(site.path("folder"), site.inbox().join("folder")).unwrap();
+    unit.wait_for("reading 5 of");
+
+    // Half a film, then another film that is read meanwhile, then the other half.
+    let mut slow = File::create(site.inbox().join("slow.png")).unwrap();
+    slow.write_all(&films[5][..1_000]).unwrap();
+    slow.flush().unwrap();
+    site.put_in("meanwhile.png", b"no film");
+    unit.wait_for("reading 6 of");
+    slow.write_all(&films[5][1_000..]).unwrap();
+    drop(slow);
+    unit.wait_for("reading 7 of");
+    unit.wait_until_ready();
+
+    let shown = unit.stop();
+    let names = ["before-start.png", "renamed-in.png", "written.png", "below.png", "moved.png", "slow.png"];
+    let mut all: Vec<(&str, &[u8])> = names.into_iter().zip(films.iter().map(Vec::as_slice)).collect();
+    all.push(("meanwhile.png", b"no film"));
+    let rows = site.assert_at_rest(&all);
+    assert_eq!(rows.iter().filter(|row| row.is_unread()).count(), 1);
+    assert_eq!(rows[3].file_name, "ward__bed__below.png");
+    assert!(!shown.concat().contains(".png"), "lines that do not go to a terminal name no film: {shown:#?}");
+}
+
+#[test]
+fn a_copy_of_a_film_that_was_read_is_told_and_not_read_again() {
+    let site = Site::new("");
+    let bytes = film(1, ImageFormat::Png);
+    let mut unit = site.start();
+    site.put_in("first.png", &bytes);
+    unit.wait_for("reading 1 of");
+    unit.wait_until_ready();
+    site.put_in("second.png", &bytes);
+    unit.wait_for("reading 1 of");
+    unit.wait_until_ready();
+    let shown = unit.stop();
+    assert_eq!(shown.iter().filter(|line| line.starts_with("reading ...")).count(), 1, "{shown:#?}");
+    assert_eq!(shown.iter().filter(|line| line.contains("put in again")).count(), 1, "{shown:#?}");
+    site.assert_at_rest(&[("first.png", &bytes)]);
+}
+
+#[test]
+fn a_unit_that_is_told_to_stop_finishes_the_film_in_hand_and_takes_the_rest_up_at_the_next_start() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let site = Site::new("");
+        let films: Vec<Vec<u8>> = (0..4).map(|seed| film(seed, ImageFormat::Png)).collect();
+        let named: Vec<(&str, &[u8])> =
+            ["a.png", "b.png", "c.png", "d.png"].into_iter().zip(films.iter().map(Vec::as_slice)).collect();
+        for (name, bytes) in &named {
+            fs::write(site.inbox().join(name), bytes).unwrap();
+        }
+        let mut unit = site.start();
+        unit.wait_for("reading ...");
+        unit.signal(signal);
+        assert_eq!(unit.wait_for_end().code(), Some(0));
+        let read = site.rows().len();
+        assert!(read >= 1, "the film in hand was recorded");
+        assert_eq!(unit.readings_shown().len(), read, "and shown");
+        assert_eq!(site.films_in("state/archive").len(), read, "and archived");
+        let mut unit = site.start();
+        if read < films.len() {
+            unit.wait_for(&format!("reading {} of", films.len()));
+        }
+        unit.wait_until_ready();
+        unit.stop();
+        site.assert_at_rest(&named);
+    }
+}
+
+#[test]
+fn the_configuration_is_read_again_on_sighup_and_a_wrong_one_changes_nothing() {
+    let site = Site::new("[limits]\nmax_megapixels = 1\n");
+    let mut unit = site.start();
+    unit.wait_until_ready();
+    site.configure("inbox = 7");
+    unit.signal(Signal::HUP);
+    site.put_in("still.png", b"no film 1");
+    unit.wait_for("reading 1 of");
+    unit.wait_until_ready();
+
+    fs::create_dir(site.path("other")).unwrap();
+    fs::write(site.path("other/waiting.png"), b"no film 2").unwrap();
+    site.configure("inbox = 'other'\nstate = 'state'\nrescan_seconds = 1\nmin_free_mib = 1");
+    unit.signal(Signal::HUP);
+    unit.wait_for("reading 2 of");
+    unit.wait_until_ready();
+    unit.stop();
+    let log = site.log();
+    assert!(log.contains("the old configuration stays in use") && log.contains("line 1: inbox"), "{log}");
+    site.assert_at_rest(&[("still.png", b"no film 1"), ("waiting.png", b"no film 2")]);
+}
+
+#[test]
+fn a_second_unit_on_the_same_state_is_refused_and_the_first_goes_on() {
+    let site = Site::new("");
+    let mut first = site.start();
+    first.wait_until_ready();
+    let second = site.command(&["run"]).output().unwrap();
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another chestlight"));
+    site.put_in("a.png", b"no film");
+    first.wait_for("reading 1 of");
+    first.stop();
+    site.assert_at_rest(&[("a.png", b"no film")]);
+}
+
+#[test]
+fn a_display_that_fails_is_reported_and_films_are_read_all_the_same() {
+    let site = Site::new("");
+    let bytes = film(1, ImageFormat::Png);
+    fs::write(site.inbox().join("unseen.png"), &bytes).unwrap();
+    let mut child = site
+        .command(&["run"])
+        .stdout(File::options().write(true).open("/dev/full").unwrap())
+        .stderr(Stdio::from(File::create(site.path("log")).unwrap()))
+        .spawn()
+        .unwrap();
+    // Nothing is shown that could be waited for.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while site.films_in("state/archive").is_empty() {
+        assert!(Instant::now() < deadline, "{}", site.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(site.log().contains("the indicator fails"), "{}", site.log());
+    site.assert_at_rest(&[("unseen.png", &bytes)]);
+}
+
+#[test]
+fn exit_codes_of_a_unit_that_cannot_start_are_as_documented() {
+    let site = Site::new("");
+    let run = || {
+        let output = site.command(&["run"]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    site.configure("inbox = 'inbox'\nstate = 'inbox'");
+    let (code, errors) = run();
+    assert!(code == Some(2) && errors.contains("must not be the same folder"), "{code:?} {errors}");
+
+    site.configure("inbox = 'inbox'\nstate = 'state'\nmodel = 'none.toml'");
+    let (code, errors) = run();
+    assert!(code == Some(2) && errors.contains("none.toml"), "{code:?} {errors}");
+
+    // A sound model whose manifest promises another answer.
+    let shipped = chestlight::model::shipped();
+    let mut manifest: toml::Table = shipped.manifest.parse().unwrap();
+    for golden in manifest["golden"].as_array_mut().unwrap() {
+        golden["tolerance"] = 0.001.into();
+        golden["probabilities"] = toml::toml! { normal = 0.01 bacterial = 0.01 covid19 = 0.98 }.into();
+    }
+    fs::write(site.path("m.toml"), manifest.to_string()).unwrap();
+    fs::write(site.path("m.onnx"), &shipped.onnx).unwrap();
+    site.configure("inbox = 'inbox'\nstate = 'state'\nmodel = 'm.toml'");
+    let (code, errors) = run();
+    assert!(code == Some(3) && errors.contains("self-test"), "{code:?} {errors}");
+
+    site.configure("inbox = 'inbox'\nstate = 'state'");
+    fs::write(site.path("state/journal.db"), "this is somebody else's file").unwrap();
+    let (code, errors) = run();
+    assert!(code == Some(2) && errors.contains("not a chestlight journal"), "{code:?} {errors}");
+}
