@@ -108,7 +108,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
+/// Prints a line for each reading.
+pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
     let mut out = anstream::stdout().lock();
     if !json {
         writeln!(
@@ -118,7 +119,11 @@ fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outc
         )?;
     }
     journal.for_each(last, |row| -> anyhow::Result<()> {
-        if json { writeln!(out, "{}", row.to_json())? } else { print_line(&mut out, row)? };
+        if json {
+            writeln!(out, "{}", row.to_json())?
+        } else {
+            print_line(&mut out, row)?
+        };
         Ok(())
     })?;
     Ok(Outcome::Well)
@@ -152,11 +157,16 @@ fn show(journal: &Journal, seq: i64) -> anyhow::Result<Outcome> {
 
 fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
     let out = io::BufWriter::new(io::stdout().lock());
-    if csv { write_csv(journal, out)? } else { write_jsonl(journal, out)? }
+    if csv {
+        write_csv(journal, out)?
+    } else {
+        write_jsonl(journal, out)?
+    }
     Ok(Outcome::Well)
 }
 
-fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
+/// Prints whether the chain is whole.
+pub fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
     match journal.verify()? {
         Ok(whole) => {
             writeln!(anstream::stdout(), "whole: {} readings, the last one's hash is {}", whole.rows, whole.head)?;
