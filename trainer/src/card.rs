@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chestlight::model::Manifest;
 use chestlight::verdict::Class;
 
-use crate::evaluate::Evaluation;
+use crate::evaluate::{ANSWERS, Evaluation};
 use crate::split::{Part, Sample, counts};
 
 /// What the card tells beside the manifest.
@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub f32: &'a Evaluation,
     /// Mean negative log likelihood on the validation part at temperature 1, and at the manifest's.
     pub likelihood: [f64; 2],
+    /// Name and answers of each control.
+    pub controls: &'a [(String, [u32; 6])],
     /// Size of the int8 file, bytes.
     pub bytes: usize,
     /// The command that measures the matrix again.
@@ -28,7 +30,7 @@ pub struct Facts<'a> {
 
 /// The card, Markdown.
 pub fn card(facts: &Facts<'_>) -> String {
-    let Facts { manifest, samples, int8, f32, likelihood: [before, after], bytes, evaluation } = facts;
+    let Facts { manifest, samples, int8, f32, likelihood: [before, after], controls, bytes, evaluation } = facts;
     let name = &manifest.name;
     let mut card = format!(
         "# Model card: {name}\n\n\
@@ -80,9 +82,20 @@ pub fn card(facts: &Facts<'_>) -> String {
              The test is confounded. Normal and bacterial films are of children of one to five years from one \
              hospital; COVID-19 films are of adults from many, published with other frames, markings and resampling. \
              A model can tell these groups apart without seeing any disease, so the accuracy above is an upper bound \
-             that no new hospital will reach. Nothing here measures films of adults without pneumonia, of children \
-             with COVID-19, viral pneumonia of other causes, or another make of X-ray unit. The paper's own figures \
-             (Katsamenis et al. 2020, DOI 10.1101/2020.12.14.20248158) share this confounder.\n\n";
+             that no new hospital will reach. The paper's own figures (Katsamenis et al. 2020, \
+             DOI 10.1101/2020.12.14.20248158) share this confounder.\n";
+    if !controls.is_empty() {
+        card += &format!(
+            "\nControls: films of patients who are in none of the three parts, and what the int8 file answers.\n\n\
+             | films | {} |\n|---|{}\n",
+            ANSWERS.join(" | "),
+            "---:|".repeat(ANSWERS.len())
+        );
+        for (name, answers) in *controls {
+            card += &format!("| {name} | {} |\n", answers.map(|count| count.to_string()).join(" | "));
+        }
+    }
+    card += "\n";
 
     card += "## Licences of the films\n\n| licence | films | classes |\n|---|---:|---|\n";
     let mut licences: BTreeMap<&str, [u32; 3]> = BTreeMap::new();

@@ -9,7 +9,7 @@ use chestlight::reading;
 use chestlight::verdict::{Class, Verdict};
 use serde::Serialize;
 
-use crate::index::Index;
+use crate::index::{Film, Index};
 use crate::split::Sample;
 
 /// What the device can answer, in the order of the columns.
@@ -63,14 +63,7 @@ impl std::fmt::Display for Rate {
 impl Confusion {
     /// Counts one film.
     pub fn add(&mut self, class: Class, verdict: Verdict) {
-        let answer = match verdict {
-            Verdict::Normal => 0,
-            Verdict::BacterialPneumonia => 1,
-            Verdict::Covid19Pneumonia => 2,
-            Verdict::Refer => 3,
-            Verdict::Refused(_) => 4,
-            Verdict::Fault(_) => 5,
-        };
+        let answer = answer(verdict);
         let row = Class::ALL.iter().position(|is| *is == class).and_then(|row| self.counts.get_mut(row));
         if let Some(count) = row.and_then(|row| row.get_mut(answer)) {
             *count += 1;
@@ -118,6 +111,18 @@ impl Confusion {
     }
 }
 
+/// The column of a verdict.
+fn answer(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Normal => 0,
+        Verdict::BacterialPneumonia => 1,
+        Verdict::Covid19Pneumonia => 2,
+        Verdict::Refer => 3,
+        Verdict::Refused(_) => 4,
+        Verdict::Fault(_) => 5,
+    }
+}
+
 /// The confusion over all films, and by their source.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Evaluation {
@@ -140,6 +145,22 @@ pub fn evaluate(model: &Model, index: &Index, samples: &[&Sample], tick: &mut dy
         tick();
     }
     Ok(evaluation)
+}
+
+/// How often the device gives each of the [`ANSWERS`] on films of a control.
+///
+/// # Errors
+/// The system's own, when a film cannot be read from disc.
+pub fn answers(model: &Model, index: &Index, films: &[&Film], tick: &mut dyn FnMut()) -> io::Result<[u32; 6]> {
+    let mut counts = [0; 6];
+    for film in films {
+        let verdict = reading::read(model, &fs::read(index.path(film))?, &Limits::default()).verdict;
+        if let Some(count) = counts.get_mut(answer(verdict)) {
+            *count += 1;
+        }
+        tick();
+    }
+    Ok(counts)
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ pub struct Experiment {
     pub input: InputGeometry,
     /// Which films, in the order in which they are asked for.
     pub films: Vec<Selection>,
+    /// Films outside the data on which the model card tells what the model answers.
+    #[serde(default)]
+    pub controls: Vec<Control>,
     /// Only films under these terms, when stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licences: Option<Vec<String>>,
@@ -55,6 +58,18 @@ pub struct Selection {
     pub geometry: Option<String>,
     /// No more than so many, drawn by the seed.
     pub at_most: usize,
+}
+
+/// Films that show what the accuracy hides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// What they are, for readers of the card.
+    pub name: String,
+    /// The index's label.
+    pub label: String,
+    /// The index's source.
+    pub source: String,
 }
 
 /// Fractions of the films.

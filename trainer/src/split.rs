@@ -1,13 +1,13 @@
 //! Which films take part, and in which part. Pure: the same index and seed give the same parts on every machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chestlight::verdict::Class;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::experiment::Experiment;
+use crate::experiment::{Control, Experiment};
 use crate::index::{Film, Index};
 
 /// What a film is used for.
@@ -122,6 +122,18 @@ pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, NoFil
     Ok(samples)
 }
 
+/// The films of a control that repeat no other film and that the network has not seen.
+pub fn control<'a>(index: &'a Index, control: &Control, samples: &[Sample]) -> Vec<&'a Film> {
+    let dealt: BTreeSet<&str> = samples.iter().map(|sample| sample.film.group_id.as_str()).collect();
+    let fits = |film: &&Film| {
+        film.label == control.label
+            && film.source == control.source
+            && film.near_duplicate_of.is_empty()
+            && !dealt.contains(film.group_id.as_str())
+    };
+    index.films.iter().filter(fits).collect()
+}
+
 /// Takes `films` of each class out of `room` if all fit.
 fn take(room: &mut [usize; 3], films: [usize; 3]) -> bool {
     let fits = room.iter().zip(films).all(|(room, films)| films <= *room);
@@ -143,7 +155,6 @@ pub fn counts(samples: &[Sample], part: Part) -> [u32; 3] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::fs;
 
     use proptest::prelude::*;
@@ -202,6 +213,17 @@ mod tests {
         turned.films.reverse();
         assert_eq!(deal(&turned, &experiment()).unwrap(), forward);
         assert_ne!(deal(&turned, &Experiment { seed: 1, ..experiment() }).unwrap(), forward);
+    }
+
+    #[test]
+    fn controls_hold_no_patient_of_the_data() {
+        let index = index(&[(0, 1), (2, 1), (2, 2)]);
+        let normal = Control { name: String::new(), label: "normal".into(), source: "kermany".into() };
+        let samples = deal(&index, &experiment()).unwrap();
+        assert!(control(&index, &normal, &samples).is_empty());
+        let others: Vec<Sample> = samples.into_iter().filter(|sample| sample.film.group_id == "1").collect();
+        let files: Vec<_> = control(&index, &normal, &others).iter().map(|film| film.file.clone()).collect();
+        assert_eq!(files, [std::path::PathBuf::from("n.jpg")]);
     }
 
     #[test]

@@ -102,6 +102,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let float = Model { engine: Engine::load(&float, &experiment.input)?, manifest: manifest.clone() };
     let test = part(&samples, Part::Test);
     let int8_on_test = measured(&shipped, &index, &test)?;
+    let controls = experiment
+        .controls
+        .iter()
+        .map(|control| {
+            let films = split::control(&index, control, &samples);
+            let bar = bar("controls", films.len());
+            let answers = evaluate::answers(&shipped, &index, &films, &mut || bar.inc(1));
+            bar.finish_and_clear();
+            Ok((control.name.clone(), answers.context("a film of the index cannot be read")?))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let evaluation = format!(
         "chestlight-trainer evaluate --model models/{name}.toml --experiment EXPERIMENT --index INDEX --part test"
     );
@@ -111,6 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         int8: &int8_on_test,
         f32: &measured(&float, &index, &test)?,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
+        controls: &controls,
         bytes: int8.len(),
         evaluation: &evaluation,
     });
