@@ -262,7 +262,9 @@ impl<I: Indicator> Daemon<I> {
             Err(error) => {
                 let advice = match error {
                     Held::Spool(_) => "no film is lost; check the disc of the state folder",
-                    Held::Journal(_) => "no film is lost, but none is read; check the disc, then: chestlight log verify",
+                    Held::Journal(_) => {
+                        "no film is lost, but none is read; check the disc, then: chestlight log verify"
+                    }
                 };
                 self.films_retry.failed(Instant::now());
                 self.failed(Part::State, error.to_string(), advice);

@@ -12,7 +12,6 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::decode::DecodeError;
 use crate::digest::hex;
 use crate::fault;
 use crate::health::free_bytes;
@@ -324,8 +323,8 @@ impl Spool {
             return Err(refused.clone());
         }
         if film.size > max_bytes {
-            let error = DecodeError::TooManyBytes { bytes: film.size, limit: max_bytes };
-            return Err((error.refusal(), error.to_string()));
+            let detail = format!("the file has {} bytes, the limit is {max_bytes}", film.size);
+            return Err((Refusal::TooManyBytes, detail));
         }
         let mut bytes = Vec::new();
         File::open(&film.path)

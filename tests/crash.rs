@@ -73,7 +73,10 @@ fn crash_and_restart(point: &str, nth: u32, good: &[u8]) {
     assert_eq!(&rows[..recorded.len()], &recorded[..], "{point}:{nth}: what was recorded has not changed");
     for row in &rows {
         let of_row = (row.seq, row.short_digest().to_owned());
-        assert!(seen.contains(&of_row) || readings(&shown).contains(&of_row), "{point}:{nth}: {of_row:?} was not shown");
+        assert!(
+            seen.contains(&of_row) || readings(&shown).contains(&of_row),
+            "{point}:{nth}: {of_row:?} was not shown"
+        );
         let read_again = shown.iter().any(|line| line.starts_with("reading ...") && line.ends_with(row.short_digest()));
         assert!(!(read_again && recorded.contains(row)), "{point}:{nth}: reading {} was read twice", row.seq);
     }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chestlight::digest::hex;
-use chestlight::journal::{Journal, Row};
+use chestlight::journal::{Journal, JournalError, Row};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Grey;
 use image::{GrayImage, ImageFormat};
@@ -117,7 +117,11 @@ impl Site {
         let mut rows = Vec::new();
         if journal.exists() {
             let journal = Journal::open_read_only(&journal).unwrap();
-            journal.for_each(None, |row| -> anyhow::Result<()> { Ok(rows.push(row.clone())) }).unwrap();
+            let keep = |row: &Row| -> Result<(), JournalError> {
+                rows.push(row.clone());
+                Ok(())
+            };
+            journal.for_each(None, keep).unwrap();
         }
         rows
     }
