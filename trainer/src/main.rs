@@ -1,2 +1,36 @@
-//! t
-fn main() {}
+//! `chestlight-trainer`: the companion of chestlight that makes its models, on a host with or without a GPU.
+
+mod cmd;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Trains, exports, quantizes and measures the models that chestlight reads with. Research use, not a diagnosis.
+#[derive(Parser)]
+#[command(version)]
+enum Command {
+    FetchWeights(cmd::fetch_weights::Args),
+    Train(cmd::train::Args),
+    Ship(cmd::ship::Args),
+    Evaluate(cmd::evaluate::Args),
+    Logits(cmd::logits::Args),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
+    let done = match Command::parse() {
+        Command::FetchWeights(args) => cmd::fetch_weights::run(&args),
+        Command::Train(args) => cmd::train::run(&args),
+        Command::Ship(args) => cmd::ship::run(&args),
+        Command::Evaluate(args) => cmd::evaluate::run(&args),
+        Command::Logits(args) => cmd::logits::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

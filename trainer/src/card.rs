@@ -1,0 +1,117 @@
+//! The model card: what a model was made from, what was measured, and what it must not be used for.
+
+use std::collections::BTreeMap;
+
+use chestlight::model::Manifest;
+use chestlight::verdict::Class;
+
+use crate::evaluate::Evaluation;
+use crate::split::{Part, Sample, counts};
+
+/// What the card tells beside the manifest.
+pub struct Facts<'a> {
+    /// The manifest of the int8 file.
+    pub manifest: &'a Manifest,
+    /// All films that took part.
+    pub samples: &'a [Sample],
+    /// The int8 file on the test part.
+    pub int8: &'a Evaluation,
+    /// The f32 file on the test part.
+    pub f32: &'a Evaluation,
+    /// Mean negative log likelihood on the validation part at temperature 1, and at the manifest's.
+    pub likelihood: [f64; 2],
+    /// Size of the int8 file, bytes.
+    pub bytes: usize,
+    /// The command that measures the matrix again.
+    pub evaluation: &'a str,
+}
+
+/// The card, Markdown.
+pub fn card(facts: &Facts<'_>) -> String {
+    let Facts { manifest, samples, int8, f32, likelihood: [before, after], bytes, evaluation } = facts;
+    let name = &manifest.name;
+    let mut card = format!(
+        "# Model card: {name}\n\n\
+         **Research use, not a diagnosis.** No clinic has tested this model, and no authority has approved it.\n\n\
+         EfficientNet-Lite0, transferred from ImageNet, statically quantized to 8 bits (QDQ), {:.1} MiB.\n\
+         Network SHA-256 `{}`. It tells frontal chest radiographs apart as normal, bacterial pneumonia and COVID-19 \
+         pneumonia, and answers *refer* when no class reaches {:.0}%.\n\n",
+        *bytes as f64 / f64::from(1 << 20),
+        manifest.digest,
+        manifest.calibration.refer_below * 100.0,
+    );
+
+    card += "## Made from\n\n| part | normal | bacterial | COVID-19 |\n|---|---:|---:|---:|\n";
+    for part in Part::ALL {
+        let [normal, bacterial, covid19] = counts(samples, part);
+        card += &format!("| {} | {normal} | {bacterial} | {covid19} |\n", part.name());
+    }
+    card += &format!(
+        "\nPatients are never shared between parts. Index SHA-256 `{}`; trainer {}.\n\n```sh\n{}\n```\n\n",
+        manifest.provenance.index_digest, manifest.provenance.trainer, manifest.provenance.command
+    );
+
+    card += &format!(
+        "## Measured on the test part\n\n\
+         The int8 file, read by chestlight itself with decoder, gate and operating point as on a unit:\n\n{}\n\
+         - accuracy {}; *refer*, *refused* and *fault* count as wrong\n",
+        int8.all.table(),
+        int8.all.accuracy()
+    );
+    for (class, words) in ["normal", "bacterial", "COVID-19"].into_iter().enumerate() {
+        card += &format!(
+            "- {words}: sensitivity {}, specificity {}\n",
+            int8.all.sensitivity(class),
+            int8.all.specificity(class)
+        );
+    }
+    card += &format!(
+        "- the f32 network before quantization: accuracy {}\n\
+         - temperature {:.3}, chosen on the validation part: negative log likelihood there {before:.4} before, \
+         {after:.4} after\n\n```sh\n{evaluation}\n```\n\n| source | accuracy |\n|---|---|\n",
+        f32.all.accuracy(),
+        manifest.calibration.temperature
+    );
+    for (source, confusion) in &int8.by_source {
+        card += &format!("| {source} | {} |\n", confusion.accuracy());
+    }
+
+    card += "\n## What these figures do not show\n\n\
+             The test is confounded. Normal and bacterial films are of children of one to five years from one \
+             hospital; COVID-19 films are of adults from many, published with other frames, markings and resampling. \
+             A model can tell these groups apart without seeing any disease, so the accuracy above is an upper bound \
+             that no new hospital will reach. Nothing here measures films of adults without pneumonia, of children \
+             with COVID-19, viral pneumonia of other causes, or another make of X-ray unit. The paper's own figures \
+             (Katsamenis et al. 2020, DOI 10.1101/2020.12.14.20248158) share this confounder.\n\n";
+
+    card += "## Licences of the films\n\n| licence | films | classes |\n|---|---:|---|\n";
+    let mut licences: BTreeMap<&str, [u32; 3]> = BTreeMap::new();
+    for sample in *samples {
+        let licence = sample.film.licence.trim();
+        let films = licences.entry(if licence.is_empty() { "not stated" } else { licence }).or_default();
+        films.iter_mut().zip(Class::ALL).filter(|(_, class)| *class == sample.class).for_each(|(count, _)| *count += 1);
+    }
+    for (licence, films) in &licences {
+        let classes: Vec<String> = Class::ALL
+            .iter()
+            .zip(films)
+            .filter(|(_, count)| **count > 0)
+            .map(|(class, count)| format!("{} {count}", class.name()))
+            .collect();
+        card += &format!("| {licence}{} | {} | {} |\n", remark(licence), films.iter().sum::<u32>(), classes.join(", "));
+    }
+    card += "\nNo film is part of this repository. To train on permissive films only, list the terms that you accept \
+             under `licences` in the experiment; the selection, the split and this card follow.\n";
+    card
+}
+
+/// What a user must know about terms that are not plainly permissive.
+fn remark(licence: &str) -> &'static str {
+    if licence.contains("NC") {
+        " (**non-commercial**)"
+    } else if licence.contains("not stated") || licence.contains("research use") || licence.contains("authorized") {
+        " (**terms unclear**)"
+    } else {
+        ""
+    }
+}

@@ -1,0 +1,159 @@
+//! `chestlight-trainer ship`: from a trained network to a model that units can read with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use burn::module::Module as _;
+use burn::prelude::Device;
+use chestlight::digest::hex;
+use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, Provenance};
+use chestlight::phantom::{Opacity, Phantom};
+use chestlight::preprocess::InputTensor;
+use chestlight::reading;
+use chestlight::verdict::{Calibration, Class, Probabilities};
+use chestlight_trainer::card::{Facts, card};
+use chestlight_trainer::evaluate::{self, Evaluation};
+use chestlight_trainer::experiment::Experiment;
+use chestlight_trainer::index::Index;
+use chestlight_trainer::net::Lite0;
+use chestlight_trainer::onnx::{Graph, observe, write_f32, write_int8};
+use chestlight_trainer::split::{self, Part, Sample};
+use chestlight_trainer::{calibrate, dataset};
+use sha2::{Digest, Sha256};
+
+use super::{NOTICE, bar};
+
+/// How far a golden probability may be off on another processor.
+const GOLDEN_TOLERANCE: f32 = 0.05;
+
+/// Quantizes a trained network, calibrates and measures it, and writes model, manifest and card
+#[derive(clap::Args)]
+pub struct Args {
+    /// The folder of a finished run of `train`
+    #[arg(long, value_name = "FOLDER")]
+    run: PathBuf,
+    /// The index that it was trained from
+    #[arg(long, value_name = "CSV")]
+    index: PathBuf,
+    /// The manifest to write, NAME.toml; NAME.onnx and NAME.md come beside it
+    #[arg(long, value_name = "TOML")]
+    out: PathBuf,
+    /// Told in manifest and card as the command that trained it
+    #[arg(long, value_name = "TEXT", default_value = "chestlight-trainer train")]
+    command: String,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let Some(name) = args.out.file_stem().and_then(|name| name.to_str()) else {
+        bail!("{} does not end in a name", args.out.display());
+    };
+    let experiment = Experiment::read(&args.run.join("experiment.toml"))?;
+    let index = Index::read(&args.index)?;
+    let samples = split::deal(&index, &experiment)?;
+    let network = args.run.join("network.bpk");
+    let net = Lite0::new(Class::ALL.len(), &Device::flex())
+        .try_load_file(&network)
+        .with_context(|| format!("{}; has `train` finished?", network.display()))?;
+
+    let validation = part(&samples, Part::Validation);
+    let films = validation
+        .iter()
+        .map(|sample| dataset::load(&index, sample, &experiment.input))
+        .collect::<Result<Vec<InputTensor>, _>>()?;
+    let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
+    let observing = bar("learning ranges", 2 * films.len());
+    let ranges = observe(&graph, &films, experiment.percentile, &mut || observing.inc(1))?;
+    observing.finish_and_clear();
+    let (float, int8) = (write_f32(&graph), write_int8(&graph, &ranges));
+    let float_file = args.run.join("f32.onnx");
+    fs::write(&float_file, &float).with_context(|| format!("cannot write {}", float_file.display()))?;
+
+    let engine = Engine::load(&int8, &experiment.input)?;
+    let logits = films
+        .iter()
+        .zip(&validation)
+        .map(|(film, sample)| Ok((engine.infer(film)?, sample.class)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let temperature = calibrate::temperature(&logits);
+    let mut manifest = Manifest {
+        schema: 1,
+        name: name.into(),
+        digest: hex(&Sha256::digest(&int8)),
+        classes: Class::ALL.to_vec(),
+        input: experiment.input.clone(),
+        calibration: Calibration { temperature, refer_below: experiment.refer_below },
+        provenance: Provenance {
+            command: args.command.clone(),
+            trainer: env!("CARGO_PKG_VERSION").into(),
+            index_digest: index.digest.clone(),
+            data: data_counts(&samples),
+        },
+        golden: Vec::new(),
+    };
+    let model = Model { manifest: manifest.clone(), engine };
+    manifest.golden = golden(&model)?;
+
+    write(&args.out, toml::to_string(&manifest)?.as_bytes())?;
+    write(&args.out.with_extension("onnx"), &int8)?;
+    // What is measured is what was written, read back as a unit reads it.
+    let shipped = ModelFiles::read(&args.out)?.load()?;
+    let float = Model { engine: Engine::load(&float, &experiment.input)?, manifest: manifest.clone() };
+    let test = part(&samples, Part::Test);
+    let int8_on_test = measured(&shipped, &index, &test)?;
+    let evaluation = format!(
+        "chestlight-trainer evaluate --model models/{name}.toml --experiment EXPERIMENT --index INDEX --part test"
+    );
+    let text = card(&Facts {
+        manifest: &manifest,
+        samples: &samples,
+        int8: &int8_on_test,
+        f32: &measured(&float, &index, &test)?,
+        likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
+        bytes: int8.len(),
+        evaluation: &evaluation,
+    });
+    write(&args.out.with_extension("md"), text.as_bytes())?;
+    println!("{}: accuracy on the test part {}\n{NOTICE}", args.out.display(), int8_on_test.all.accuracy());
+    Ok(())
+}
+
+fn part(samples: &[Sample], part: Part) -> Vec<&Sample> {
+    samples.iter().filter(|sample| sample.part == part).collect()
+}
+
+fn data_counts(samples: &[Sample]) -> Vec<DataCount> {
+    let of = |part| {
+        let [normal, bacterial, covid19] = split::counts(samples, part);
+        DataCount { part: part.name().into(), normal, bacterial, covid19 }
+    };
+    Part::ALL.map(of).to_vec()
+}
+
+/// What the model says of phantoms: every installation must find the same.
+fn golden(model: &Model) -> anyhow::Result<Vec<Golden>> {
+    [(1, Opacity::None), (2, Opacity::Focal), (3, Opacity::Diffuse)]
+        .map(|(seed, opacity)| {
+            let Probabilities { normal, bacterial, covid19 } =
+                reading::probabilities(model, &Phantom::new(seed, opacity).render()?)?;
+            // Four digits are more than processors agree on, and people can read them.
+            let [normal, bacterial, covid19] = [normal, bacterial, covid19].map(|p| (p * 1e4).round() / 1e4);
+            let probabilities = Probabilities { normal, bacterial, covid19 };
+            Ok(Golden { seed, opacity, probabilities, tolerance: GOLDEN_TOLERANCE })
+        })
+        .into_iter()
+        .collect()
+}
+
+fn measured(model: &Model, index: &Index, films: &[&Sample]) -> anyhow::Result<Evaluation> {
+    let bar = bar("measuring", films.len());
+    let evaluation =
+        evaluate::evaluate(model, index, films, &mut || bar.inc(1)).context("a film of the index cannot be read")?;
+    bar.finish_and_clear();
+    Ok(evaluation)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

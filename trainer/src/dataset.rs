@@ -1,0 +1,42 @@
+//! Films as network inputs, through the device's own decoder and preprocessing.
+
+use std::path::PathBuf;
+use std::{fs, io};
+
+use chestlight::decode::{DecodeError, Limits, decode};
+use chestlight::preprocess::{InputGeometry, InputTensor, PreprocessError, preprocess};
+use thiserror::Error;
+
+use crate::index::Index;
+use crate::split::Sample;
+
+/// A film of the index cannot be used. Training stops: a silently smaller data set would be another experiment.
+#[derive(Debug, Error)]
+#[error("{path}: {source}")]
+pub struct FilmError {
+    path: PathBuf,
+    source: Why,
+}
+
+#[derive(Debug, Error)]
+enum Why {
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+}
+
+/// The network's input of one film.
+///
+/// # Errors
+/// [`FilmError`] names the film.
+pub fn load(index: &Index, sample: &Sample, geometry: &InputGeometry) -> Result<InputTensor, FilmError> {
+    let path = index.path(&sample.film);
+    let tensor = || {
+        let radiograph = decode(&fs::read(&path)?, &Limits::default())?;
+        Ok(preprocess(&radiograph, geometry)?)
+    };
+    tensor().map_err(|source| FilmError { path: path.clone(), source })
+}

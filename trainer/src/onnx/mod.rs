@@ -1,0 +1,66 @@
+//! Networks as ONNX: f32 with the norms folded in, and statically quantized to 8 bits.
+//!
+//! [`Graph`] is the network as a list of five kinds of layer; [`write_f32`] and [`write_int8`] write it as ONNX
+//! opset 13 from what it holds, and [`observe`] runs the f32 file to learn the ranges that the int8 file needs.
+
+mod graph;
+mod observe;
+mod proto;
+mod quantize;
+
+pub use graph::{Dense, Graph, Layer, Node};
+pub use observe::{ObserveError, Range, Ranges, observe};
+pub use quantize::write_int8;
+
+use proto::{Builder, ints, number};
+
+/// The network as f32 ONNX, input `[1, 3, height, width]`, output `[1, classes]` logits.
+pub fn write_f32(graph: &Graph) -> Vec<u8> {
+    let mut file = Builder::new(graph);
+    for node in &graph.nodes {
+        layer(&mut file, node, &node.inputs, None);
+    }
+    file.encode()
+}
+
+/// Writes one layer that reads `inputs`; a layer with weights reads them from `weights` where that names them, and
+/// from new f32 constants otherwise.
+fn layer(file: &mut Builder, node: &Node, inputs: &[String], weights: Option<[String; 2]>) {
+    let name = node.name.as_str();
+    let mut inputs = inputs.to_vec();
+    if let Some(dense) = node.dense() {
+        inputs.extend(weights.clone().unwrap_or_else(|| {
+            [
+                file.floats(&format!("{name}.weight"), &dense.shape, &dense.weight),
+                file.floats(&format!("{name}.bias"), &[dense.bias.len()], &dense.bias),
+            ]
+        }));
+    }
+    match &node.layer {
+        Layer::Conv { dense, stride, padding: [top, left, bottom, right], groups, relu6 } => {
+            let [height, width] = [2, 3].map(|side| dense.shape.get(side).copied().unwrap_or(1));
+            let attributes = vec![
+                ints("kernel_shape", &[height, width]),
+                ints("strides", &[*stride, *stride]),
+                ints("pads", &[*top, *left, *bottom, *right]),
+                number("group", *groups),
+            ];
+            // In an int8 graph the range of the quantized output does what the clip does.
+            if *relu6 && weights.is_none() {
+                let before = format!("{name}.conv");
+                let bounds = [file.scalar("relu6.min", 0.0), file.scalar("relu6.max", 6.0)];
+                file.node("Conv", &before, &inputs, attributes);
+                file.node("Clip", name, &[[before].as_slice(), &bounds].concat(), Vec::new());
+            } else {
+                file.node("Conv", name, &inputs, attributes);
+            }
+        }
+        Layer::Add => file.node("Add", name, &inputs, Vec::new()),
+        Layer::Mean => {
+            let pooled = format!("{name}.pool");
+            file.node("GlobalAveragePool", &pooled, &inputs, Vec::new());
+            file.node("Flatten", name, &[pooled], vec![number("axis", 1)]);
+        }
+        Layer::Linear { .. } => file.node("Gemm", name, &inputs, vec![number("transB", 1)]),
+    }
+}

@@ -1,0 +1,152 @@
+//! Static quantization in the QDQ form: u8 asymmetric activations, s8 symmetric weights by output channel, s32 bias.
+//! tract, onnxruntime and OpenVINO all load it.
+
+use super::graph::{Dense, Graph};
+use super::observe::{Range, Ranges};
+use super::proto::{Builder, number};
+
+/// The largest weight, so that -127..=127 is symmetric.
+const WEIGHT_MAX: f32 = 127.0;
+/// A bias stays below it, half of what an i32 holds, so that sums have room.
+const BIAS_MAX: f32 = (1 << 30) as f32;
+
+/// How values become bytes: `value = (byte - zero_point) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Activation {
+    scale: f32,
+    zero_point: u8,
+}
+
+impl Activation {
+    fn of(range: &Range) -> Self {
+        let scale = ((range.high - range.low) / 255.0).max(f32::MIN_POSITIVE);
+        Self { scale, zero_point: (-range.low / scale).round_ties_even().clamp(0.0, 255.0) as u8 }
+    }
+}
+
+/// A layer's weights as integers: `weight = byte * scale`, `bias = number * scale * scale of the input`.
+struct Quantized {
+    scales: Vec<f32>,
+    weight: Vec<i8>,
+    bias: Vec<i32>,
+}
+
+impl Quantized {
+    fn of(dense: &Dense, input: Activation) -> Self {
+        let per_output = dense.weight.len() / dense.bias.len().max(1);
+        let mut quantized = Self { scales: Vec::new(), weight: Vec::new(), bias: Vec::new() };
+        for (weights, bias) in dense.weight.chunks(per_output.max(1)).zip(&dense.bias) {
+            let largest = weights.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
+            // A channel that is almost dead but has a bias needs the coarser scale, or its bias would overflow.
+            let scale = (largest / WEIGHT_MAX).max(bias.abs() / (input.scale * BIAS_MAX)).max(f32::MIN_POSITIVE);
+            let byte = |weight: &f32| (weight / scale).round_ties_even().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8;
+            quantized.weight.extend(weights.iter().map(byte));
+            quantized.bias.push((bias / (scale * input.scale)).round_ties_even() as i32);
+            quantized.scales.push(scale);
+        }
+        quantized
+    }
+}
+
+/// The network as int8 ONNX. Every value that a layer reads passes `QuantizeLinear` and `DequantizeLinear` in its
+/// range; a value without a range passes unquantized.
+pub fn write_int8(graph: &Graph, ranges: &Ranges) -> Vec<u8> {
+    let mut file = Builder::new(graph);
+    let mut quantized = Vec::new();
+    for node in &graph.nodes {
+        let inputs: Vec<String> = node
+            .inputs
+            .iter()
+            .map(|name| {
+                let Some(range) = ranges.get(name) else { return name.clone() };
+                if !quantized.contains(name) {
+                    pass(&mut file, name, Activation::of(range));
+                    quantized.push(name.clone());
+                }
+                format!("{name}.dequantized")
+            })
+            .collect();
+        let range = node.inputs.first().and_then(|name| ranges.get(name));
+        let weights = node.dense().zip(range).map(|(dense, range)| {
+            let input = Activation::of(range);
+            constants(&mut file, &node.name, dense, &Quantized::of(dense, input), input)
+        });
+        super::layer(&mut file, node, &inputs, weights);
+    }
+    file.encode()
+}
+
+/// Writes the pair that takes `name` through bytes.
+fn pass(file: &mut Builder, name: &str, activation: Activation) {
+    let scale = file.scalar(&format!("{name}.scale"), activation.scale);
+    let zero_point = file.u8(&format!("{name}.zero_point"), activation.zero_point);
+    let bytes = format!("{name}.quantized");
+    file.node("QuantizeLinear", &bytes, &[name.into(), scale.clone(), zero_point.clone()], Vec::new());
+    file.node("DequantizeLinear", &format!("{name}.dequantized"), &[bytes, scale, zero_point], Vec::new());
+}
+
+/// Writes a layer's weights and bias as integers with their `DequantizeLinear`, and returns the names of these.
+fn constants(file: &mut Builder, name: &str, dense: &Dense, integers: &Quantized, input: Activation) -> [String; 2] {
+    let channels = integers.scales.len();
+    let bias_scales: Vec<f32> = integers.scales.iter().map(|scale| scale * input.scale).collect();
+    let [weight, bias] = ["weight", "bias"].map(|what| format!("{name}.{what}"));
+    let weights = [
+        file.i8s(&format!("{weight}.quantized"), &dense.shape, &integers.weight),
+        file.floats(&format!("{weight}.scale"), &[channels], &integers.scales),
+        file.i8s(&format!("{weight}.zero_point"), &[channels], &vec![0; channels]),
+    ];
+    let biases = [
+        file.i32s(&format!("{bias}.quantized"), &integers.bias),
+        file.floats(&format!("{bias}.scale"), &[channels], &bias_scales),
+        file.i32s(&format!("{bias}.zero_point"), &vec![0; channels]),
+    ];
+    file.node("DequantizeLinear", &weight, &weights, vec![number("axis", 0)]);
+    file.node("DequantizeLinear", &bias, &biases, vec![number("axis", 0)]);
+    [weight, bias]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn zero_is_exact_and_every_value_in_range_is_off_by_half_a_step_at_most(
+            low in -50.0f32..=0.0, span in 0.001f32..100.0, at in 0.0f32..=1.0,
+        ) {
+            let range = Range { low, high: (low + span).max(0.0) };
+            let activation = Activation::of(&range);
+            let through = |value: f32| {
+                let byte = (value / activation.scale).round_ties_even() + f32::from(activation.zero_point);
+                (byte.clamp(0.0, 255.0) - f32::from(activation.zero_point)) * activation.scale
+            };
+            prop_assert_eq!(through(0.0), 0.0);
+            let value = range.low + (range.high - range.low) * at;
+            // At the ends the rounded zero point costs up to half a step more.
+            prop_assert!((through(value) - value).abs() <= activation.scale * 1.001);
+        }
+
+        #[test]
+        fn weights_are_off_by_half_a_step_and_no_bias_overflows(
+            weight in prop::collection::vec(-3.0f32..3.0, 8),
+            bias in prop::collection::vec(-100.0f32..100.0, 2),
+            dead in any::<bool>(),
+        ) {
+            let weight = if dead { vec![1e-30; 8] } else { weight };
+            let dense = Dense { shape: vec![2, 4, 1, 1], weight, bias };
+            let input = Activation { scale: 1e-3, zero_point: 7 };
+            let integers = Quantized::of(&dense, input);
+            for (index, weight) in dense.weight.iter().enumerate() {
+                let scale = integers.scales[index / 4];
+                prop_assert!((f32::from(integers.weight[index]) * scale - weight).abs() <= scale * 0.501);
+            }
+            for (index, bias) in dense.bias.iter().enumerate() {
+                let scale = integers.scales[index] * input.scale;
+                prop_assert!(integers.bias[index].unsigned_abs() <= (1 << 30) + 64);
+                prop_assert!((integers.bias[index] as f32 * scale - bias).abs() <= scale * 0.6 + bias.abs() * 1e-6);
+            }
+        }
+    }
+}
