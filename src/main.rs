@@ -24,6 +24,7 @@ enum Command {
     Run(cmd::run::Arguments),
     Log(cmd::log::Arguments),
     Check(cmd::check::Arguments),
+    Demo(cmd::demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => cmd::run::run(&arguments),
         Command::Log(arguments) => cmd::log::run(&arguments),
         Command::Check(arguments) => cmd::check::run(&arguments),
+        Command::Demo(arguments) => cmd::demo::run(&arguments),
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {

@@ -122,7 +122,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
+/// Prints a line for each reading.
+pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
     let mut out = anstream::stdout().lock();
     if !json {
         writeln!(
@@ -178,7 +179,8 @@ fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
     Ok(Outcome::Well)
 }
 
-fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
+/// Prints whether the chain is whole.
+pub fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
     match journal.verify()? {
         Ok(whole) => {
             writeln!(anstream::stdout(), "whole: {} readings, the last one's hash is {}", whole.rows, whole.head)?;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod classify;
+pub mod demo;
 pub mod log;
 pub mod run;
 
