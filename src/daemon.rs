@@ -179,7 +179,13 @@ impl<I: Indicator> Daemon<I> {
             if Instant::now() >= self.look_at {
                 self.look();
             }
-            let busy = self.step()?;
+            let busy = match self.step() {
+                Ok(busy) => busy,
+                Err(error) => {
+                    self.show(Status::Fault { wrong: error.to_string(), advice: "the unit stops; start it again" });
+                    return Err(error.into());
+                }
+            };
             self.screen.flush(Instant::now());
             let mut patience = if busy { Duration::ZERO } else { self.patience() };
             // Bounded, so that a busy inbox cannot keep films waiting.
@@ -187,6 +193,7 @@ impl<I: Indicator> Daemon<I> {
                 // The daemon has a sender itself, so the only error is that nothing came.
                 let Ok(event) = self.events.recv_timeout(patience) else { break };
                 if self.handle(event).is_break() {
+                    self.show(Status::Stopped);
                     log::info!("told to stop; {} films wait in the spool", self.films.len());
                     return Ok(());
                 }
@@ -423,7 +430,6 @@ fn reason(row: &Row) -> String {
 mod tests {
     use std::fs;
     use std::io;
-    use std::path::PathBuf;
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, JoinHandle};
 
@@ -486,10 +492,10 @@ mod tests {
             fs::read_dir(self.config.state.join(folder)).unwrap().count()
         }
 
-        fn stop(self) -> PathBuf {
+        fn stop(self) {
             self.handle.stop();
+            self.wait_for(|status| *status == Status::Stopped);
             self.thread.join().unwrap().unwrap();
-            self.root.keep()
         }
     }
 
@@ -513,7 +519,7 @@ mod tests {
         assert_eq!(row.file_name, "a.png");
         unit.wait_for(|status| *status == Status::Ready);
         assert_eq!((unit.files("spool"), unit.files("refused")), (0, 2));
-        fs::remove_dir_all(unit.stop()).unwrap();
+        unit.stop();
     }
 
     #[test]
@@ -526,7 +532,7 @@ mod tests {
         unit.wait_for(is_recorded);
         unit.wait_for(|status| *status == Status::Ready);
         assert!(!unit.config.inbox.join("a.png").exists());
-        fs::remove_dir_all(unit.stop()).unwrap();
+        unit.stop();
     }
 
     #[test]
@@ -537,7 +543,7 @@ mod tests {
         unit.wait_for(|status| *status == Status::Ready);
         unit.put_in("a.png");
         unit.wait_for(is_recorded);
-        fs::remove_dir_all(unit.stop()).unwrap();
+        unit.stop();
     }
 
     #[test]
@@ -557,7 +563,7 @@ mod tests {
         unit.put_in("a.png");
         unit.wait_for(is_recorded);
         assert!(!unit.told.try_iter().any(|status| matches!(status, Status::Fault { .. })));
-        fs::remove_dir_all(unit.stop()).unwrap();
+        unit.stop();
     }
 
     #[test]
@@ -570,6 +576,6 @@ mod tests {
         let next = unit.told.recv_timeout(Duration::from_secs(60)).unwrap();
         assert_eq!(next, Status::AlreadyRecorded(first));
         assert_eq!(unit.files("refused"), 2, "the film and its reason, once");
-        fs::remove_dir_all(unit.stop()).unwrap();
+        unit.stop();
     }
 }

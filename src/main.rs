@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {
-            anstream::eprintln!("chestlight: {error:#}");
+            anstream::eprintln!("chestlight: {}", cmd::told(&error));
             outcome
         })
         .into()

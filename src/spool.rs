@@ -12,7 +12,6 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::decode::DecodeError;
 use crate::digest::hex;
 use crate::fault;
 use crate::health::free_bytes;
@@ -324,8 +323,8 @@ impl Spool {
             return Err(refused.clone());
         }
         if film.size > max_bytes {
-            let error = DecodeError::TooManyBytes { bytes: film.size, limit: max_bytes };
-            return Err((error.refusal(), error.to_string()));
+            let detail = format!("the file has {} bytes, the limit is {max_bytes}", film.size);
+            return Err((Refusal::TooManyBytes, detail));
         }
         let mut bytes = Vec::new();
         File::open(&film.path)
@@ -389,7 +388,16 @@ impl Spool {
             sync_folder(&self.refused)?;
             fault::point("spool.reason_written");
         }
-        move_to(film, &folder.join(name)).map_err(step("moving a film out of the spool"))?;
+        match move_to(film, &folder.join(name)) {
+            // Its reading is recorded, and to wait for the film would keep every other one waiting.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.spool.is_dir() && folder.is_dir() => {
+                log::error!(
+                    "film {} was taken away by somebody else before it was put in its place",
+                    film.short_digest()
+                );
+            }
+            moved => moved.map_err(step("moving a film out of the spool"))?,
+        }
         fault::point("spool.moved");
         sync_folder(folder)?;
         sync_folder(&self.spool)?;
@@ -568,12 +576,26 @@ mod tests {
         let film = film(spool.take_in(&path, &folders.inbox, 0).unwrap());
         assert!(!path.exists());
         assert_eq!(film.digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(spool.waiting().unwrap(), [film.clone()], "a restart finds the same film");
+        assert_eq!(spool.waiting().unwrap(), std::slice::from_ref(&film), "a restart finds the same film");
         assert_eq!(spool.bytes(&film, 3).unwrap(), b"abc");
         spool.settle(&film, Place { seq: 7, name: &film.name, reason: None }).unwrap();
         spool.settle(&film, Place { seq: 7, name: &film.name, reason: None }).unwrap();
         assert_eq!(names(&folders.state.join("archive")), ["000007-ba7816bf-sub__a.png"]);
         assert_eq!(names(&folders.state.join("spool")), [""; 0]);
+    }
+
+    #[test]
+    fn a_film_that_somebody_takes_out_of_the_spool_keeps_no_other_one_waiting() {
+        let folders = folders();
+        let spool = Spool::open(&folders.state).unwrap();
+        let path = folders.inbox.join("a.png");
+        fs::write(&path, b"abc").unwrap();
+        let taken = film(spool.take_in(&path, &folders.inbox, 0).unwrap());
+        fs::remove_file(&taken.path).unwrap();
+        assert_eq!(spool.bytes(&taken, 3).unwrap_err().0, Refusal::Unreadable);
+        spool.settle(&taken, Place { seq: 1, name: &taken.name, reason: Some("why") }).unwrap();
+        fs::remove_dir_all(&folders.state).unwrap();
+        assert!(spool.settle(&taken, Place { seq: 1, name: &taken.name, reason: None }).is_err());
     }
 
     #[test]

@@ -70,6 +70,10 @@ fn invariant_6_threads_and_not_a_runtime() {
         assert!(!manifest.contains(runtime), "{runtime}");
     }
     assert_without(&["src"], &["async fn", ".await"], "the daemon is threads and bounded channels");
+    let road = ["src/daemon.rs", "src/intake", "src/show", "src/cmd/run.rs"];
+    assert_without(&road, &["mpsc::channel", " channel()", "thread::spawn"], "channels are bounded and threads named");
+    let daemon: String = sources("src/daemon.rs").into_iter().map(|(_, code)| code).collect();
+    assert_eq!(daemon.matches("enum Event {").count(), 1, "one closed enum of events");
 }
 
 #[test]

@@ -14,11 +14,14 @@ use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::symlink;
 
-use image::{GrayImage, ImageFormat, Luma};
+use image::{EncodableLayout, GrayImage, ImageBuffer, ImageFormat, Luma, PixelWithColorType, Rgb};
 use running_unit::{Site, digest, film};
 
-/// Peak memory of the unit over all of them, MiB: the model, and two films at the limits of the test.
-const MOST_MEMORY: u64 = 256;
+/// What the unit may need for the decoded samples of a film, MiB.
+const MOST_DECODED: u64 = 64;
+/// Peak memory of the unit over all of them, MiB: twice the decoded samples, as the example configuration says, and
+/// the program with its model.
+const MOST_MEMORY: u64 = 2 * MOST_DECODED + 128;
 
 /// Name and bytes of 200 files, all different, the same on every run.
 fn bad_films() -> Vec<(String, Vec<u8>)> {
@@ -81,8 +84,14 @@ fn bad_films() -> Vec<(String, Vec<u8>)> {
         dicom.extend(noise(index, 3_000));
         add("dicom.dcm", dicom);
     }
+    for side in [3_200, 3_300] {
+        // Small as a file, just within the limits once decoded.
+        add("vast.png", encoded(&Rgb16::from_pixel(side, side, Rgb([7; 3]))));
+    }
     for shade in 0..5u8 {
-        add("blank.png", encoded(&GrayImage::from_pixel(300, 300, Luma([shade * 60]))));
+        if shade < 3 {
+            add("blank.png", encoded(&GrayImage::from_pixel(300, 300, Luma([shade * 60]))));
+        }
         add("small.png", encoded(&GrayImage::from_fn(100 + u32::from(shade), 100, |x, y| Luma([(x * 2 + y) as u8]))));
         add("long.png", encoded(&GrayImage::from_fn(900 + u32::from(shade), 250, |x, y| Luma([(x + y) as u8]))));
     }
@@ -92,7 +101,12 @@ fn bad_films() -> Vec<(String, Vec<u8>)> {
     films
 }
 
-fn encoded(image: &GrayImage) -> Vec<u8> {
+type Rgb16 = ImageBuffer<Rgb<u16>, Vec<u16>>;
+
+fn encoded<P: PixelWithColorType>(image: &ImageBuffer<P, Vec<P::Subpixel>>) -> Vec<u8>
+where
+    [P::Subpixel]: EncodableLayout,
+{
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
@@ -121,7 +135,7 @@ fn two_hundred_bad_films_end_in_refused_and_the_next_good_one_is_read_in_bounded
     let films = bad_films();
     assert_eq!(films.len(), 200);
     assert_eq!(films.iter().map(|(_, bytes)| digest(bytes)).collect::<BTreeSet<_>>().len(), 200);
-    let site = Site::new("[limits]\nmax_file_mib = 1\n");
+    let site = Site::new(&format!("[limits]\nmax_file_mib = 1\nmax_decoded_mib = {MOST_DECODED}\n"));
     for (name, bytes) in &films {
         fs::write(site.inbox().join(name), bytes).unwrap();
     }

@@ -49,7 +49,11 @@ fn whatever_is_wrong_is_told_with_what_to_do() {
         ("inbox = 'file'\nstate = 'state'", 1, "ROOT/file is not a folder"),
         ("inbox = 'inbox'\nstate = 'file'", 1, "FAIL  state          ROOT/file is not a folder"),
         ("inbox = 'inbox'\nstate = 'state'\nmin_free_mib = 1048576", 1, "min_free_mib wants 1048576"),
-        ("inbox = 'inbox'\nstate = 'state'\nmodel = 'none.toml'", 1, "none.onnx"),
+        (
+            "inbox = 'inbox'\nstate = 'state'\nmodel = 'none.toml'",
+            1,
+            "ROOT/none.toml: No such file or directory (os error 2)\n",
+        ),
         ("inbox = 'inbox'", 2, "FAIL  configuration"),
         ("inbox = 'inbox'\nstate = 'state'\ncolour = 1", 2, "line 3: colour: is not a known key"),
     ] {

@@ -12,8 +12,6 @@ mod running_unit;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use image::ImageFormat;
 use running_unit::{Site, film};
@@ -155,11 +153,8 @@ fn a_display_that_fails_is_reported_and_films_are_read_all_the_same() {
         .spawn()
         .unwrap();
     // Nothing is shown that could be waited for.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while site.films_in("state/archive").is_empty() {
-        assert!(Instant::now() < deadline, "{}", site.log());
-        thread::sleep(Duration::from_millis(20));
-    }
+    site.wait_until(|| fs::read_dir(site.path("state/archive")).is_ok_and(|films| films.count() == 1));
+    site.wait_until_settled();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(site.log().contains("the indicator fails"), "{}", site.log());

@@ -9,7 +9,7 @@ use chestlight::config::Config;
 use chestlight::show::NOTICE;
 use chestlight::{health, self_test};
 
-use super::{Failure, Outcome, load_model, usage};
+use super::{Failure, Outcome, load_model, told, usage};
 
 /// Check configuration, model, folders, free space and clock
 #[derive(clap::Args)]
@@ -64,7 +64,7 @@ fn model(config: &Config) -> Finding {
         let digest = manifest.digest.get(..12).unwrap_or_default();
         Ok(format!("{} ({digest}) answers its {} golden phantoms", manifest.name, manifest.golden.len()))
     };
-    check().map_err(|error| format!("{error:#}"))
+    check().map_err(|error| told(&error))
 }
 
 fn folder(folder: &Path) -> Finding {

@@ -83,17 +83,31 @@ impl JournalPlace {
     }
 }
 
+impl Command {
+    fn place(&self) -> &JournalPlace {
+        match self {
+            Self::List { place, .. }
+            | Self::Show { place, .. }
+            | Self::Export { place, .. }
+            | Self::Verify { place } => place,
+        }
+    }
+
+    fn print(&self, journal: &Journal) -> anyhow::Result<Outcome> {
+        match self {
+            Self::List { json, last, .. } => list(journal, *json, *last),
+            Self::Show { seq, .. } => show(journal, *seq),
+            Self::Export { csv, .. } => export(journal, *csv),
+            Self::Verify { .. } => verify(journal),
+        }
+    }
+}
+
 /// Prints what is asked for.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let (place, print): (_, &dyn Fn(&Journal) -> anyhow::Result<Outcome>) = match &arguments.command {
-        Command::List { place, json, last } => (place, &|journal| list(journal, *json, *last)),
-        Command::Show { place, seq } => (place, &|journal| show(journal, *seq)),
-        Command::Export { place, csv, .. } => (place, &|journal| export(journal, *csv)),
-        Command::Verify { place } => (place, &verify),
-    };
-    let journal = place.open()?;
+    let journal = arguments.command.place().open()?;
     anstream::eprintln!("chestlight: {NOTICE}");
-    match print(&journal) {
+    match arguments.command.print(&journal) {
         // Whoever reads the output has seen enough (`| head`).
         Err(error) if is_broken_pipe(&error) => Ok(Outcome::Well),
         outcome => Ok(outcome.context("the journal cannot be printed")?),

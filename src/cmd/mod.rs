@@ -57,6 +57,15 @@ pub fn usage(error: impl Into<Error>) -> Failure {
     Failure { outcome: Outcome::Usage, error: error.into() }
 }
 
+/// An error with its causes, each once: many rooms say the cause in their own words already.
+pub fn told(error: &Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
 /// Loads the model of a manifest, or the shipped one.
 pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
     let loaded = Model::load(manifest);

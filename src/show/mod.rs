@@ -38,6 +38,8 @@ pub enum Status {
         /// What to do about it.
         advice: &'static str,
     },
+    /// The unit was told to stop.
+    Stopped,
 }
 
 /// Something that shows the unit's status: a terminal, a lamp, a screen.

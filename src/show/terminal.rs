@@ -62,6 +62,7 @@ impl<W: Write> Indicator for Terminal<W> {
                 let style = AnsiColor::Red.on_default().bold();
                 writeln!(self.out, "{style}{:20}{style:#} {wrong}; {advice}", "FAULT")?;
             }
+            Status::Stopped => writeln!(self.out, "{:20} films in the inbox are read at the next start", "stopped")?,
         }
         self.out.flush()
     }
@@ -118,6 +119,7 @@ mod tests {
             Status::Recorded(damaged),
             Status::AlreadyRecorded(sure),
             Status::Fault { wrong: "the inbox is gone".into(), advice: "connect it again" },
+            Status::Stopped,
         ] {
             terminal.show(&status).unwrap();
         }
@@ -133,6 +135,7 @@ mod tests {
         repeat the film      reading 2 of b.png: the data break off; copy the file again; if it stays damaged, repeat the film
         COVID-19 pneumonia   reading 1 of ward 3__a.png, which was put in again: normal 2.0%, bacterial 7.0%, COVID-19 91.0%
         FAULT                the inbox is gone; connect it again
+        stopped              films in the inbox are read at the next start
         ");
     }
 

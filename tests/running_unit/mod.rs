@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chestlight::digest::hex;
-use chestlight::journal::{Journal, Row};
+use chestlight::journal::{Journal, JournalError, Row};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Grey;
 use image::{GrayImage, ImageFormat};
@@ -92,6 +92,21 @@ impl Site {
         Unit { child, lines, shown: Vec::new() }
     }
 
+    /// Polls until a condition holds: for what no line tells.
+    pub fn wait_until(&self, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "this takes too long: {}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until no film is on its way.
+    pub fn wait_until_settled(&self) {
+        let files = |folder| WalkDir::new(self.path(folder)).into_iter().flatten().filter(|it| !it.path().is_dir());
+        self.wait_until(|| ["inbox", "state/spool"].into_iter().all(|folder| files(folder).count() == 0));
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap()
     }
@@ -102,7 +117,11 @@ impl Site {
         let mut rows = Vec::new();
         if journal.exists() {
             let journal = Journal::open_read_only(&journal).unwrap();
-            journal.for_each(None, |row| -> anyhow::Result<()> { Ok(rows.push(row.clone())) }).unwrap();
+            let keep = |row: &Row| -> Result<(), JournalError> {
+                rows.push(row.clone());
+                Ok(())
+            };
+            journal.for_each(None, keep).unwrap();
         }
         rows
     }
@@ -110,7 +129,7 @@ impl Site {
     /// Every film below a folder by its digest, without reasons and the unit's own notes.
     pub fn films_in(&self, folder: &str) -> BTreeMap<String, PathBuf> {
         let mut films = BTreeMap::new();
-        for entry in WalkDir::new(self.path(folder)).into_iter().filter_map(Result::ok) {
+        for entry in WalkDir::new(self.path(folder)).into_iter().map(Result::unwrap) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type().is_file() && !name.starts_with('.') && !name.ends_with(".reason.txt") {
                 let twice = films.insert(digest(&fs::read(entry.path()).unwrap()), entry.into_path());
