@@ -1,5 +1,6 @@
 //! `chestlight demo`: the real daemon on synthetic films, for a first look on a fresh machine.
 
+use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -75,10 +76,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let journal = Journal::open_read_only(&journal).context("the demo's journal")?;
     log::list(&journal, false, None)?;
     log::verify(&journal)?;
+    let program = env::args().next().unwrap_or_else(|| "chestlight".into());
     print!(
         "\nPhantoms show the road, not the accuracy: the model has never seen one, and what it says of them means\n\
-         nothing. On a folder of real films:\n\n    chestlight classify FOLDER\n\n\
-         and as a unit that watches a folder:\n\n    chestlight run --config chestlight.example.toml\n\n{NOTICE}\n"
+         nothing. On a folder of real films:\n\n    {program} classify FOLDER\n\n\
+         and as a unit that watches a folder, after the folders in a copy of chestlight.example.toml are yours:\n\n    \
+         {program} run --config FILE\n\n{NOTICE}\n"
     );
     Ok(Outcome::Well)
 }
