@@ -231,6 +231,8 @@ impl<I: Indicator> Daemon<I> {
             let model = Model::load(config.model.as_deref())?;
             self_test::run(&model)?;
             self.model = model;
+            // What is not recorded yet would be recorded as this model's.
+            self.films.iter_mut().for_each(|in_hand| in_hand.reading = None);
         }
         if config.inbox != self.config.inbox {
             self.folder = watched(&config.inbox, &self.sender);
