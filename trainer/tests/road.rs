@@ -48,6 +48,11 @@ fn films_become_a_model_that_chestlight_reads_with() {
     let reading = reading::read(&model, &film, &Limits::default());
     assert!(!matches!(reading.verdict, Verdict::Refused(_) | Verdict::Fault(_)), "{reading:?}");
 
+    let other = films.folder.path().join("other.csv");
+    fs::write(&other, fs::read_to_string(&films.index).unwrap() + "more.png,other,drawn,more,CC0\n").unwrap();
+    let refused = trainer(&["ship", "--run", text(&run), "--index", text(&other), "--out", text(&out)]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("another index"));
+
     let report = done(&["evaluate", "--model", text(&out), "--experiment", experiment, "--index", index, "--json"]);
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     let accuracy = &report["accuracy"];

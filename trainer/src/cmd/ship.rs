@@ -22,7 +22,7 @@ use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{calibrate, dataset};
 use sha2::{Digest, Sha256};
 
-use super::{NOTICE, bar};
+use super::{NOTICE, bar, bind};
 
 /// How far a golden probability may be off on another processor.
 const GOLDEN_TOLERANCE: f32 = 0.05;
@@ -51,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let experiment = Experiment::read(&args.run.join("experiment.toml"))?;
     let index = Index::read(&args.index)?;
+    bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
     let network = args.run.join("network.bpk");
     let net = Lite0::new(Class::ALL.len(), &Device::flex())

@@ -17,7 +17,7 @@ use chestlight_trainer::rows::{self, Rows};
 use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{checkpoint, dataset, weights};
 
-use super::bar;
+use super::{bar, bind};
 
 /// Trains a network: the classifier on a frozen backbone, then the later blocks too
 #[derive(clap::Args)]
@@ -48,6 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let index = Index::read(&args.index)?;
     let device = device(args.cuda)?;
     prepare_folder(args, &experiment)?;
+    bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
     for part in Part::ALL {
         let [normal, bacterial, covid19] = split::counts(&samples, part);
