@@ -8,7 +8,7 @@ use clap::Parser;
 
 /// Trains, exports, quantizes and measures the models that chestlight reads with. Research use, not a diagnosis.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line")]
 enum Command {
     FetchWeights(cmd::fetch_weights::Args),
     Train(cmd::train::Args),

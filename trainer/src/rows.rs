@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::augment;
 use crate::experiment::Augment;
-use crate::net::{FEATURES, Lite0};
+use crate::net::{FEATURES, Lite0, floats};
 
 /// Films that go through the frozen part at a time.
 const BATCH: usize = 16;
@@ -152,9 +152,4 @@ pub fn key(films: &[(InputTensor, usize)], augment: &Augment, seed: u64, block: 
         tensor.plane.iter().for_each(|value| digest.update(value.to_le_bytes()));
     }
     digest.finalize().into()
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    // Only another number type would fail, and every tensor here is f32.
-    tensor.into_data().convert::<f32>().try_to_vec().unwrap_or_default()
 }

@@ -1,8 +1,6 @@
 //! A trained network as a straight list of layers with plain numbers, batch norms folded in.
 
-use burn::prelude::*;
-
-use crate::net::{ConvBn, Lite0};
+use crate::net::{ConvBn, Lite0, floats};
 
 /// Name of the network's input.
 pub const INPUT: &str = "radiograph";
@@ -124,9 +122,4 @@ impl Graph {
         self.nodes.push(Node { name: name.clone(), inputs, layer });
         name
     }
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    // Only another number type would fail, and weights are f32.
-    tensor.into_data().convert::<f32>().try_to_vec().unwrap_or_default()
 }
