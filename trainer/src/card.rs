@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub f32: &'a Evaluation,
     /// Mean negative log likelihood on the validation part at temperature 1, and at the manifest's.
     pub likelihood: [f64; 2],
+    /// What the experiment says that the figures do not show.
+    pub limits: &'a str,
     /// Name and answers of each control.
     pub controls: &'a [(String, [u32; 6])],
     /// Size of the int8 file, bytes.
@@ -30,12 +32,13 @@ pub struct Facts<'a> {
 
 /// The card, Markdown.
 pub fn card(facts: &Facts<'_>) -> String {
-    let Facts { manifest, samples, int8, f32, likelihood: [before, after], controls, bytes, evaluation } = facts;
+    let Facts { manifest, samples, int8, f32, likelihood: [before, after], limits, controls, bytes, evaluation } =
+        facts;
     let name = &manifest.name;
     let mut card = format!(
         "# Model card: {name}\n\n\
          **Research use, not a diagnosis.** No clinic has tested this model, and no authority has approved it.\n\n\
-         EfficientNet-Lite0, transferred from ImageNet, statically quantized to 8 bits (QDQ), {:.1} MiB.\n\
+         EfficientNet-Lite0, statically quantized to 8 bits (QDQ), {:.1} MiB.\n\
          Network SHA-256 `{}`. It tells frontal chest radiographs apart as normal, bacterial pneumonia and COVID-19 \
          pneumonia, and answers *refer* when no class reaches {:.0}%.\n\n",
         *bytes as f64 / f64::from(1 << 20),
@@ -78,12 +81,7 @@ pub fn card(facts: &Facts<'_>) -> String {
         card += &format!("| {source} | {} |\n", confusion.accuracy());
     }
 
-    card += "\n## What these figures do not show\n\n\
-             The test is confounded. Normal and bacterial films are of children of one to five years from one \
-             hospital; COVID-19 films are of adults from many, published with other frames, markings and resampling. \
-             A model can tell these groups apart without seeing any disease, so the accuracy above is an upper bound \
-             that no new hospital will reach. The paper's own figures (Katsamenis et al. 2020, \
-             DOI 10.1101/2020.12.14.20248158) share this confounder.\n";
+    card += &format!("\n## What these figures do not show\n\n{}\n", limits.trim());
     if !controls.is_empty() {
         card += &format!(
             "\nControls: films of patients who are in none of the three parts, and what the int8 file answers.\n\n\

@@ -20,6 +20,8 @@ pub struct Experiment {
     pub input: InputGeometry,
     /// Which films, in the order in which they are asked for.
     pub films: Vec<Selection>,
+    /// What the figures on these films do not show, for readers of the model card; only who chose the films knows.
+    pub limits: String,
     /// Films outside the data on which the model card tells what the model answers.
     #[serde(default)]
     pub controls: Vec<Control>,
@@ -181,6 +183,7 @@ impl Experiment {
                 side(input.width) && side(input.height)
             }),
             ("input.std", "must be above 0", input.std > 0.0),
+            ("limits", "must say what the figures do not show", !self.limits.trim().is_empty()),
             ("films", "must ask for films of all three classes", {
                 Class::ALL.iter().all(|class| self.films.iter().any(|films| films.class == *class))
             }),
@@ -236,6 +239,7 @@ mod tests {
             ("learning_rate = ", "learning_rate = 0 #", "head must"),
             ("tune_from_block = ", "tune_from_block = 17 #", "tune_from_block must"),
             ("percentile = ", "percentile = 0.9 #", "percentile must"),
+            ("limits = ", "limits = '' #", "limits must"),
             ("refer_below = ", "refer_below = 2 #", "refer_below must"),
             ("seed = ", "sead = ", "sead"),
         ] {

@@ -60,7 +60,10 @@ fn films_become_a_model_that_chestlight_reads_with() {
     let card = fs::read_to_string(out.with_extension("md")).unwrap();
     let measured = format!("({} of 12;", accuracy["of"]);
     assert!(card.contains(&measured), "the card tells {measured}\n{card}");
-    assert!(card.contains("| CC0 | 60 |") && card.contains("not a diagnosis"), "{card}");
+    assert!(
+        card.contains("| CC0 | 60 |") && card.contains("Phantoms show no disease.") && card.contains("not a diagnosis"),
+        "{card}"
+    );
 }
 
 #[test]

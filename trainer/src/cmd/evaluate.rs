@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use chestlight::model::ModelFiles;
+use chestlight::show::NOTICE;
 use chestlight_trainer::evaluate::{self, ANSWERS};
 use chestlight_trainer::experiment::Experiment;
 use chestlight_trainer::index::Index;
 use chestlight_trainer::split::{self, Part, Sample};
 use serde_json::json;
 
-use super::{NOTICE, bar};
+use super::bar;
 
 /// Measures a model on the films of an experiment, read by chestlight as a unit reads them
 #[derive(clap::Args)]

@@ -14,9 +14,6 @@ use anyhow::{Context as _, bail};
 use chestlight_trainer::index::Index;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// What every output ends with.
-pub const NOTICE: &str = "Research use, not a diagnosis.";
-
 /// A bar with the time left, on standard error and only on a terminal.
 fn bar(what: &'static str, length: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:22} {wide_bar} {pos}/{len}, {eta} left {msg}");

@@ -11,6 +11,7 @@ use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, 
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::InputTensor;
 use chestlight::reading;
+use chestlight::show::NOTICE;
 use chestlight::verdict::{Calibration, Class, Probabilities};
 use chestlight_trainer::card::{Facts, card};
 use chestlight_trainer::evaluate::{self, Evaluation};
@@ -22,7 +23,7 @@ use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{calibrate, dataset};
 use sha2::{Digest, Sha256};
 
-use super::{NOTICE, bar, bind};
+use super::{bar, bind};
 
 /// How far a golden probability may be off on another processor.
 const GOLDEN_TOLERANCE: f32 = 0.05;
@@ -123,6 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         int8: &int8_on_test,
         f32: &measured(&float, &index, &test)?,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
+        limits: &experiment.limits,
         controls: &controls,
         bytes: int8.len(),
         evaluation: &evaluation,

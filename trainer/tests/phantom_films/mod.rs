@@ -33,7 +33,7 @@ pub fn draw() -> PhantomFilms {
     let (index, experiment) = (folder.path().join("index.csv"), folder.path().join("experiment.toml"));
     fs::write(&index, rows).unwrap();
     let mut text = String::from(
-        "seed = 1\ntune_from_block = 13\npercentile = 0.9999\nrefer_below = 0.4\n\
+        "seed = 1\ntune_from_block = 13\npercentile = 0.9999\nrefer_below = 0.4\nlimits = \"Phantoms show no disease.\"\n\
          [input]\nwidth = 64\nheight = 64\nfit = \"stretch\"\nexposure_low = 0.01\nexposure_high = 0.99\n\
          mean = 127.0\nstd = 128.0\n\
          [split]\ntest = 0.2\nvalidation = 0.25\n\
