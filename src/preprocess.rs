@@ -24,6 +24,14 @@ pub struct InputGeometry {
     pub mean: f32,
     /// Divides the difference; above 0.
     pub std: f32,
+    /// Cut off each of the four sides before fitting, as a fraction of that side, 0..=0.4: frames and text stand
+    /// there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub margin: f32,
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// How a film is brought to the input's width and height.
@@ -79,7 +87,12 @@ fn resize(radiograph: &Radiograph, geometry: &InputGeometry) -> Result<Vec<u16>,
     };
     let source = fr::images::ImageRef::new(radiograph.width(), radiograph.height(), samples, pixel_type)?;
     let mut resized = fr::images::Image::new(geometry.width, geometry.height, pixel_type);
-    let bilinear = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear));
+    let [left, top] = [radiograph.width(), radiograph.height()]
+        .map(|side| f64::from(side) * f64::from(geometry.margin.clamp(0.0, 0.4)));
+    let (width, height) = (f64::from(radiograph.width()) - 2.0 * left, f64::from(radiograph.height()) - 2.0 * top);
+    let bilinear = fr::ResizeOptions::new()
+        .resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear))
+        .crop(left, top, width, height);
     fr::Resizer::new().resize(&source, &mut resized, &bilinear)?;
     Ok(match radiograph.pixels() {
         // 257 maps 0..=255 onto 0..=65,535 exactly.
@@ -120,6 +133,7 @@ mod tests {
             exposure_high: 0.99,
             mean: 127.0,
             std: 128.0,
+            margin: 0.0,
         }
     }
 

@@ -57,6 +57,13 @@ pub struct DataCount {
     pub bacterial: u32,
     /// COVID-19 pneumonia.
     pub covid19: u32,
+    /// Of unknown cause, but not COVID-19; they only taught what COVID-19 is not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_covid19: u32,
+}
+
+fn is_zero(films: &u32) -> bool {
+    *films == 0
 }
 
 /// The manifest cannot be trusted.
@@ -121,6 +128,9 @@ impl Manifest {
         }
         if !(input.mean.is_finite() && input.std.is_finite() && input.std > 0.0) {
             return wrong("input.std", "must be a number above 0, and mean a number".into());
+        }
+        if !(0.0..=0.4).contains(&input.margin) {
+            return wrong("input.margin", "must be 0 to 0.4".into());
         }
         let Calibration { temperature, refer_below } = self.calibration;
         if !(temperature.is_finite() && temperature > 0.0) {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chestlight::model::Manifest;
-use chestlight::verdict::Class;
 
 use crate::evaluate::{ANSWERS, Evaluation};
+use crate::experiment::Experiment;
+use crate::finding::Finding;
 use crate::split::{Part, Sample, counts};
 
 /// What the card tells beside the manifest.
@@ -20,8 +21,8 @@ pub struct Facts<'a> {
     pub f32: &'a Evaluation,
     /// Mean negative log likelihood on the validation part at temperature 1, and at the manifest's.
     pub likelihood: [f64; 2],
-    /// What the experiment says that the figures do not show.
-    pub limits: &'a str,
+    /// What was trained on what.
+    pub experiment: &'a Experiment,
     /// Name and answers of each control.
     pub controls: &'a [(String, [u32; 6])],
     /// Size of the int8 file, bytes.
@@ -32,24 +33,26 @@ pub struct Facts<'a> {
 
 /// The card, Markdown.
 pub fn card(facts: &Facts<'_>) -> String {
-    let Facts { manifest, samples, int8, f32, likelihood: [before, after], limits, controls, bytes, evaluation } =
+    let Facts { manifest, samples, int8, f32, likelihood: [before, after], experiment, controls, bytes, evaluation } =
         facts;
     let name = &manifest.name;
     let mut card = format!(
         "# Model card: {name}\n\n\
          **Research use, not a diagnosis.** No clinic has tested this model, and no authority has approved it.\n\n\
-         EfficientNet-Lite0, statically quantized to 8 bits (QDQ), {:.1} MiB.\n\
+         {}, statically quantized to 8 bits (QDQ), {:.1} MiB.\n\
          Network SHA-256 `{}`. It tells frontal chest radiographs apart as normal, bacterial pneumonia and COVID-19 \
          pneumonia, and answers *refer* when no class reaches {:.0}%.\n\n",
+        experiment.architecture.name(),
         *bytes as f64 / f64::from(1 << 20),
         manifest.digest,
         manifest.calibration.refer_below * 100.0,
     );
 
-    card += "## Made from\n\n| part | normal | bacterial | COVID-19 |\n|---|---:|---:|---:|\n";
+    card += "## Made from\n\n| part | normal | bacterial | COVID-19 | of unknown cause, not COVID-19 |\n\
+             |---|---:|---:|---:|---:|\n";
     for part in Part::ALL {
-        let [normal, bacterial, covid19] = counts(samples, part);
-        card += &format!("| {} | {normal} | {bacterial} | {covid19} |\n", part.name());
+        let [normal, bacterial, covid19, _viral, not_covid19] = counts(samples, part);
+        card += &format!("| {} | {normal} | {bacterial} | {covid19} | {not_covid19} |\n", part.name());
     }
     card += &format!(
         "\nPatients are never shared between parts. Index SHA-256 `{}`; trainer {}.\n\n```sh\n{}\n```\n\n",
@@ -81,7 +84,7 @@ pub fn card(facts: &Facts<'_>) -> String {
         card += &format!("| {source} | {} |\n", confusion.accuracy());
     }
 
-    card += &format!("\n## What these figures do not show\n\n{}\n", limits.trim());
+    card += &format!("\n## What these figures do not show\n\n{}\n", experiment.limits.trim());
     if !controls.is_empty() {
         card += &format!(
             "\nControls: films of patients who are in none of the three parts, and what the int8 file answers.\n\n\
@@ -96,14 +99,18 @@ pub fn card(facts: &Facts<'_>) -> String {
     card += "\n";
 
     card += "## Licences of the films\n\n| licence | films | classes |\n|---|---:|---|\n";
-    let mut licences: BTreeMap<&str, [u32; 3]> = BTreeMap::new();
+    let mut licences: BTreeMap<&str, [u32; Finding::ALL.len()]> = BTreeMap::new();
     for sample in *samples {
         let licence = sample.film.licence.trim();
         let films = licences.entry(if licence.is_empty() { "not stated" } else { licence }).or_default();
-        films.iter_mut().zip(Class::ALL).filter(|(_, class)| *class == sample.class).for_each(|(count, _)| *count += 1);
+        films
+            .iter_mut()
+            .zip(Finding::ALL)
+            .filter(|(_, class)| *class == sample.class)
+            .for_each(|(count, _)| *count += 1);
     }
     for (licence, films) in &licences {
-        let classes: Vec<String> = Class::ALL
+        let classes: Vec<String> = Finding::ALL
             .iter()
             .zip(films)
             .filter(|(_, count)| **count > 0)

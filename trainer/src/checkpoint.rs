@@ -5,10 +5,11 @@ use std::{fs, io};
 
 use burn::prelude::*;
 use burn::store::RecordError;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::fit::{Fit, Progress, adam};
-use crate::net::Lite0;
+use crate::net::{Architecture, Net, Norm};
 
 const FOLDER: &str = "checkpoint";
 const UNFINISHED: &str = "checkpoint.new";
@@ -29,22 +30,38 @@ enum Why {
     #[error(transparent)]
     Record(#[from] RecordError),
     #[error(transparent)]
-    Progress(#[from] serde_json::Error),
+    Written(#[from] toml::ser::Error),
+    #[error(transparent)]
+    Progress(#[from] toml::de::Error),
+    #[error("it is of architecture {}, not {}; give each its own run folder", .found.name(), .wanted.name())]
+    Architecture { found: Architecture, wanted: Architecture },
+}
+
+/// What stands beside the networks.
+#[derive(Serialize, Deserialize)]
+struct Beside {
+    architecture: Architecture,
+    progress: Progress,
 }
 
 /// Writes a checkpoint into the folder of a run; until it is whole, the one before stays.
 ///
 /// # Errors
 /// [`CheckpointError`].
-pub fn write(run: &Path, fit: &Fit) -> Result<(), CheckpointError> {
+pub fn write(run: &Path, architecture: Architecture, fit: &Fit) -> Result<(), CheckpointError> {
     let steps = || -> Result<(), Why> {
         let [folder, unfinished, previous] = [FOLDER, UNFINISHED, PREVIOUS].map(|name| run.join(name));
         remove(&unfinished)?;
         fs::create_dir_all(&unfinished)?;
         fit.net.valid().save_file(unfinished.join("net.bpk"))?;
         fit.best.clone().save_file(unfinished.join("best.bpk"))?;
+        if let Some(average) = &fit.average {
+            average.clone().save_file(unfinished.join("average.bpk"))?;
+        }
         fit.adam.save(unfinished.join("adam.bpk"))?;
-        fs::write(unfinished.join("progress.json"), serde_json::to_vec_pretty(&fit.progress)?)?;
+        let beside = Beside { architecture, progress: fit.progress.clone() };
+        // TOML, because it gives every bit of a number back; the JSON reader does not.
+        fs::write(unfinished.join("progress.toml"), toml::to_string(&beside)?)?;
         remove(&previous)?;
         if folder.exists() {
             fs::rename(&folder, &previous)?;
@@ -60,15 +77,27 @@ pub fn write(run: &Path, fit: &Fit) -> Result<(), CheckpointError> {
 ///
 /// # Errors
 /// [`CheckpointError`] when it has one that cannot be read.
-pub fn read(run: &Path, classes: usize, device: &Device) -> Result<Option<Fit>, CheckpointError> {
+pub fn read(
+    run: &Path,
+    architecture: Architecture,
+    norm: Norm,
+    classes: usize,
+    device: &Device,
+) -> Result<Option<Fit>, CheckpointError> {
     let Some(folder) = [FOLDER, PREVIOUS].map(|name| run.join(name)).into_iter().find(|folder| folder.exists()) else {
         return Ok(None);
     };
     let steps = || -> Result<Fit, Why> {
-        let progress: Progress = serde_json::from_slice(&fs::read(folder.join("progress.json"))?)?;
-        let net = |file: &str| Lite0::new(classes, device).try_load_file(folder.join(file));
+        let Beside { architecture: found, progress } =
+            toml::from_str(&fs::read_to_string(folder.join("progress.toml"))?)?;
+        if found != architecture {
+            return Err(Why::Architecture { found, wanted: architecture });
+        }
+        let net = |file: &str| Net::new(architecture, norm, classes, device).try_load_file(folder.join(file));
+        let average = if folder.join("average.bpk").exists() { Some(net("average.bpk")?) } else { None };
         Ok(Fit {
             net: net("net.bpk")?.to_device(&device.clone().autodiff()).train(),
+            average,
             best: net("best.bpk")?,
             adam: adam().load(folder.join("adam.bpk"))?,
             progress,

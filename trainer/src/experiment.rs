@@ -1,56 +1,87 @@
 //! What is trained on what: one TOML file, `trainer/experiments/` has those that were run.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use chestlight::preprocess::InputGeometry;
-use chestlight::verdict::Class;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::net::BLOCKS;
+use crate::finding::Finding;
+use crate::net::{Architecture, Norm};
 
 /// A validated experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// Everything that is drawn is drawn from it.
+    /// Weights, order, views and mixtures are drawn from it.
     pub seed: u64,
-    /// What the network takes.
-    pub input: InputGeometry,
-    /// Which films, in the order in which they are asked for.
-    pub films: Vec<Selection>,
+    /// Which network.
+    pub architecture: Architecture,
+    /// With which weights it begins.
+    #[serde(default)]
+    pub begin: Begin,
+    /// How its batch norms behave.
+    #[serde(default)]
+    pub norm: Norm,
+    /// What its outputs mean; a device reads only with [`Finding::DEVICE`].
+    #[serde(default = "device")]
+    pub classes: [Finding; 3],
     /// What the figures on these films do not show, for readers of the model card; only who chose the films knows.
     pub limits: String,
-    /// Films outside the data on which the model card tells what the model answers.
-    #[serde(default)]
-    pub controls: Vec<Control>,
-    /// Only films under these terms, when stated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licences: Option<Vec<String>>,
-    /// How the films come to the three parts.
-    pub split: Fractions,
-    /// How training films are varied.
-    pub augment: Augment,
-    /// The first stage: the backbone stands, the classifier is trained.
-    pub head: Stage,
-    /// The first block that the second stage trains, 0 to [`BLOCKS`]; what stands before it is computed once for
-    /// each view.
-    pub tune_from_block: usize,
-    /// The second stage: the later blocks are trained too, at a lower rate.
-    pub tune: Stage,
     /// Fraction of each value's samples that int8 keeps in range, 0.99 to 1.
     pub percentile: f64,
     /// The operating point: below this probability of the likeliest class the answer is *refer*, 0 to 1.
     pub refer_below: f32,
+    /// Moving average of the weights: the share of the old average that each step keeps, above 0 and below 1. The
+    /// average is what is validated and shipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
+    /// Only films under these terms, when stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licences: Option<Vec<String>>,
+    /// What the network takes.
+    pub input: InputGeometry,
+    /// How the films come to the three parts.
+    pub split: Split,
+    /// How training films are varied.
+    pub augment: Augment,
+    /// What the training minimises.
+    #[serde(default)]
+    pub loss: Loss,
+    /// The stages of the training, one after the other, each from the best network of the one before.
+    pub stages: Vec<Stage>,
+    /// Which films, in the order in which they are asked for.
+    pub films: Vec<Selection>,
+    /// Films outside the data on which the model card tells what the model answers.
+    #[serde(default)]
+    pub controls: Vec<Control>,
+}
+
+fn device() -> [Finding; 3] {
+    Finding::DEVICE
+}
+
+/// Where the first weights come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Begin {
+    /// Drawn from the seed.
+    #[default]
+    Random,
+    /// A file of published weights, `train --weights`.
+    Weights,
+    /// The network of another run, `train --from`; the classifier begins anew.
+    Run,
 }
 
 /// Films of one label from one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
-    /// What the network shall say of them.
-    pub class: Class,
+    /// What they show.
+    pub class: Finding,
     /// The index's label.
     pub label: String,
     /// The index's source.
@@ -58,7 +89,7 @@ pub struct Selection {
     /// The index's geometry, when stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub geometry: Option<String>,
-    /// No more than so many, drawn by the seed.
+    /// No more than so many, drawn by the split's seed.
     pub at_most: usize,
 }
 
@@ -74,36 +105,99 @@ pub struct Control {
     pub source: String,
 }
 
-/// Fractions of the films.
+/// How groups of films are dealt to the parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fractions {
-    /// Of all, for the test part, above 0 and below 1.
+pub struct Split {
+    /// Which films are selected and which groups come to which part; another `seed` of the training keeps the parts.
+    pub seed: u64,
+    /// Fraction of all films for the test part, above 0 and below 1; not used with `fold` or `leave_out`.
     pub test: f64,
-    /// Of the rest, for the validation part, above 0 and below 1.
+    /// Fraction of the rest for the validation part, above 0 and below 1.
     pub validation: f64,
+    /// Cross validation: which of equal parts is the test part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+    /// The test part is every group with a film of this source, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave_out: Option<String>,
 }
 
-/// Bounds of the variation of training films. There is no mirroring: the heart's side is anatomy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One of equal parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fold {
+    /// Which, from 1.
+    pub number: usize,
+    /// Of how many, 2 to 20.
+    pub of: usize,
+}
+
+/// Bounds of the variation of training films; each film is varied by amounts drawn evenly within them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
-    /// Versions of each film, the unvaried one among them; 1 to 64.
+    /// Versions of each film, the unvaried one among them, 1 to 64, where a stage's first blocks stand and are computed
+    /// once; a stage that trains all blocks sees a new version every time.
     pub views: usize,
     /// Largest rotation either way, degrees, 0 to 45.
+    #[serde(default)]
     pub rotate: f32,
     /// Largest enlargement and reduction, as a fraction, 0 to 0.5.
+    #[serde(default)]
     pub zoom: f32,
     /// Largest shift either way, as a fraction of the side, 0 to 0.5.
+    #[serde(default)]
     pub shift: f32,
-    /// Largest change of contrast, and of brightness on the scale where black to white is 2, 0 to 0.5.
+    /// Largest change of contrast, and of brightness as a fraction of half the span from black to white, 0 to 0.5.
+    #[serde(default)]
     pub contrast: f32,
+    /// Largest standard deviation of noise, as a fraction of the span, 0 to 0.5.
+    #[serde(default)]
+    pub noise: f32,
+    /// Lowest quality of a second JPEG compression, 1 to 100; 0 for none.
+    #[serde(default)]
+    pub jpeg: u8,
+    /// Widest border that is blackened, as a fraction of the side, 0 to 0.5: frames tell hospitals apart.
+    #[serde(default)]
+    pub border: f32,
+    /// Most boxes near the edge that are filled evenly, 0 to 16: markers and text tell hospitals apart.
+    #[serde(default)]
+    pub boxes: usize,
+    /// Whether half of the views are mirrored. Off unless stated: the heart's side and the side marker are anatomy, a
+    /// mirrored chest is a rare disease, and a network that cannot tell them apart cannot see a film that was turned.
+    #[serde(default)]
+    pub mirror: bool,
+}
+
+/// What the training minimises: cross entropy with these changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// Whether films of rare classes weigh more, so that every class weighs the same.
+    #[serde(default)]
+    pub balance: bool,
+    /// Share of the target that is spread over all classes (label smoothing, Szegedy et al., arXiv:1512.00567),
+    /// 0 to 0.5.
+    #[serde(default)]
+    pub smoothing: f32,
+    /// Largest share of a second film that is mixed in (mixup, Zhang et al., arXiv:1710.09412), 0 to 0.5.
+    #[serde(default)]
+    pub mixup: f32,
+    /// Share of the target that comes from `train --teacher` runs (distillation, Hinton et al., arXiv:1503.02531),
+    /// 0 to 1.
+    #[serde(default)]
+    pub teacher: f32,
 }
 
 /// One stage of training: Adam, with the rate lowered and the training stopped by the validation loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
+    /// What the learning curve calls it.
+    pub name: String,
+    /// The first block that is trained; 0 trains everything, the number of blocks trains the classifier alone.
+    pub train_from_block: usize,
     /// Adam's learning rate at the start.
     pub learning_rate: f64,
     /// Films a step.
@@ -149,6 +243,16 @@ pub enum ExperimentError {
     },
 }
 
+impl ExperimentError {
+    /// What the system said, where it said something.
+    pub fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Read { source, .. } => Some(source.kind()),
+            Self::Syntax { .. } | Self::Value { .. } => None,
+        }
+    }
+}
+
 impl Experiment {
     /// Reads and validates an experiment.
     ///
@@ -165,9 +269,9 @@ impl Experiment {
         }
     }
 
-    fn wrong(&self) -> Option<(&'static str, &'static str)> {
-        let input = &self.input;
-        let Augment { views, rotate, zoom, shift, contrast } = self.augment;
+    /// Why it cannot be run: the key, and what it must be.
+    pub fn wrong(&self) -> Option<(&'static str, &'static str)> {
+        let Self { input, split, augment, loss, .. } = self;
         let fraction = |value: f64| value > 0.0 && value < 1.0;
         let half = |value: f32| (0.0..=0.5).contains(&value);
         let stage = |stage: &Stage| {
@@ -183,23 +287,53 @@ impl Experiment {
                 side(input.width) && side(input.height)
             }),
             ("input.std", "must be above 0", input.std > 0.0),
+            ("input.margin", "must be 0 to 0.4", (0.0..=0.4).contains(&input.margin)),
             ("limits", "must say what the figures do not show", !self.limits.trim().is_empty()),
-            ("films", "must ask for films of all three classes", {
-                Class::ALL.iter().all(|class| self.films.iter().any(|films| films.class == *class))
+            ("classes", "must be three different findings, and not-covid19 is none", {
+                let [a, b, c] = self.classes;
+                a != b && b != c && a != c && !self.classes.contains(&Finding::NotCovid19)
+            }),
+            ("films", "must ask for films of every class and of nothing that no class allows", {
+                let asked = |class: &Finding| self.films.iter().any(|films| films.class == *class);
+                let told = |films: &Selection| films.class.allowed(&self.classes).contains(&true);
+                self.classes.iter().all(asked) && self.films.iter().all(told)
             }),
             ("split", "must have test and validation above 0 and below 1", {
-                fraction(self.split.test) && fraction(self.split.validation)
+                fraction(split.test) && fraction(split.validation)
             }),
-            ("augment.views", "must be 1 to 64", (1..=64).contains(&views)),
-            ("augment.rotate", "must be 0 to 45", (0.0..=45.0).contains(&rotate)),
-            ("augment", "must have zoom, shift and contrast of 0 to 0.5", half(zoom) && half(shift) && half(contrast)),
-            ("head", STAGE_RULE, stage(&self.head)),
-            ("tune_from_block", "must be 0 to 16", self.tune_from_block <= BLOCKS),
-            ("tune", STAGE_RULE, stage(&self.tune)),
+            ("split.fold", "must be 1 to `of`, of 2 to 20, and not beside leave_out", {
+                split.fold.is_none_or(|Fold { number, of }| {
+                    (2..=20).contains(&of) && (1..=of).contains(&number) && split.leave_out.is_none()
+                })
+            }),
+            ("augment.views", "must be 1 to 64", (1..=64).contains(&augment.views)),
+            ("augment.rotate", "must be 0 to 45", (0.0..=45.0).contains(&augment.rotate)),
+            ("augment", "must have zoom, shift, contrast, noise and border of 0 to 0.5", {
+                let Augment { zoom, shift, contrast, noise, border, .. } = *augment;
+                [zoom, shift, contrast, noise, border].into_iter().all(half)
+            }),
+            ("augment", "must have jpeg of 0 to 100 and boxes of 0 to 16", augment.jpeg <= 100 && augment.boxes <= 16),
+            ("loss", "must have smoothing and mixup of 0 to 0.5 and teacher of 0 to 1", {
+                half(loss.smoothing) && half(loss.mixup) && (0.0..=1.0).contains(&loss.teacher)
+            }),
+            ("stages", "must be at least one, with different names that are not empty", {
+                let names: BTreeSet<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+                !names.is_empty() && names.len() == self.stages.len() && !names.contains("")
+            }),
+            ("stages", STAGE_RULE, self.stages.iter().all(stage)),
+            ("stages", "must have train_from_block of 0 to the number of blocks of the architecture", {
+                self.stages.iter().all(|stage| stage.train_from_block <= self.architecture.blocks())
+            }),
+            ("average", "must be above 0 and below 1", self.average.is_none_or(fraction)),
             ("percentile", "must be 0.99 to 1", (0.99..=1.0).contains(&self.percentile)),
             ("refer_below", "must be 0 to 1", (0.0..=1.0).contains(&self.refer_below)),
         ];
         rules.into_iter().find(|(_, _, holds)| !holds).map(|(key, wrong, _)| (key, wrong))
+    }
+
+    /// The block before which nothing is ever trained.
+    pub fn standing_blocks(&self) -> usize {
+        self.stages.iter().map(|stage| stage.train_from_block).min().unwrap_or(0)
     }
 }
 
@@ -231,13 +365,18 @@ mod tests {
             ("width = 224", "width = 225", "input must"),
             ("std = 128.0", "std = 0.0", "input.std must"),
             ("class = \"covid19\"", "class = \"normal\"", "films must"),
-            ("class = \"covid19\"", "class = \"viral\"", "viral"),
+            ("class = \"covid19\"", "class = \"viral\"", "films must"),
+            ("class = \"covid19\"", "class = \"fungal\"", "fungal"),
             ("test = 0.2", "test = 1.0", "split must"),
             ("views = ", "views = 0 #", "augment.views must"),
             ("rotate = ", "rotate = 90 #", "augment.rotate must"),
             ("zoom = ", "zoom = 0.6 #", "augment must"),
-            ("learning_rate = ", "learning_rate = 0 #", "head must"),
-            ("tune_from_block = ", "tune_from_block = 17 #", "tune_from_block must"),
+            ("learning_rate = ", "learning_rate = 0 #", "stages must"),
+            ("train_from_block = ", "train_from_block = 19 #", "stages must"),
+            ("name = \"tune\"", "name = \"head\"", "stages must"),
+            ("validation = ", "fold = { number = 6, of = 5 }\nvalidation = ", "split.fold must"),
+            ("[split]", "[loss]\nmixup = 0.7\n[split]", "loss must"),
+            ("percentile = ", "average = 1.0\npercentile = ", "average must"),
             ("percentile = ", "percentile = 0.9 #", "percentile must"),
             ("limits = ", "limits = '' #", "limits must"),
             ("refer_below = ", "refer_below = 2 #", "refer_below must"),

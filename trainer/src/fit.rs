@@ -1,57 +1,39 @@
-//! The training loop: two stages over rows that were computed before, with the rate lowered on a plateau, early
-//! stopping, and a checkpoint after every epoch.
+//! The training loop: one stage after the other, with the rate lowered on a plateau, early stopping, and a hook
+//! after every epoch.
 
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
+use burn::tensor::TensorData;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::experiment::Stage;
-use crate::net::Lite0;
-use crate::rows::Rows;
-
-/// The two stages of the paper's transfer learning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageName {
-    /// The classifier alone, on pooled features.
-    Head,
-    /// The later blocks too.
-    Tune,
-}
-
-impl StageName {
-    /// `head` or `tune`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::Tune => "tune",
-        }
-    }
-}
+use crate::average::averaged;
+use crate::experiment::{Loss, Stage};
+use crate::inputs::{Inputs, Pick};
+use crate::loss::{self, Target};
+use crate::net::Net;
 
 /// One line of the learning curve.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The stage.
-    pub stage: StageName,
+    pub stage: String,
     /// Its number in the stage, from 1.
     pub epoch: usize,
     /// Adam's rate.
     pub learning_rate: f64,
-    /// Mean cross entropy over the training films, as they were passed.
+    /// Mean loss over the training films, as they were passed.
     pub train_loss: f64,
     /// Mean cross entropy over the validation films, after the epoch.
     pub validation_loss: f64,
-    /// Fraction of the validation films whose highest logit is their class.
+    /// Fraction of the validation films whose highest logit is right.
     pub validation_accuracy: f64,
     /// Wall time.
     pub seconds: f64,
@@ -60,14 +42,14 @@ pub struct Epoch {
 /// How far the training is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The stage in which it is.
-    pub stage: StageName,
+    /// Number of the stage in which it is, from 0.
+    pub stage: usize,
     /// Whether that stage has ended.
     pub ended: bool,
     /// Adam's rate in the next epoch.
     pub learning_rate: f64,
-    /// The lowest validation loss of this stage.
-    pub best_loss: f64,
+    /// The lowest validation loss of this stage; infinite before the stage began.
+    pub best_loss: Option<f64>,
     /// The epoch that had it; 0 is the network as the stage began.
     pub best_epoch: usize,
     /// Epochs of this stage that are done.
@@ -81,9 +63,11 @@ pub struct Progress {
 /// A training between two epochs.
 pub struct Fit {
     /// The network as it is trained, on a device with autodiff.
-    pub net: Lite0,
+    pub net: Net,
+    /// The moving average of its weights, where one is kept, on the plain device.
+    pub average: Option<Net>,
     /// The network with the lowest validation loss of the stage, on the plain device.
-    pub best: Lite0,
+    pub best: Net,
     /// Adam's moments.
     pub adam: ModuleOptimizer,
     /// How far it is.
@@ -94,10 +78,10 @@ pub struct Fit {
 #[derive(Debug, Error)]
 pub enum FitError {
     /// The loss is no number.
-    #[error("the loss in {stage} epoch {epoch} is {loss}: lower the learning rate of that stage", stage = .stage.name())]
+    #[error("the loss in epoch {epoch} of stage {stage:?} is {loss}: lower the learning rate of that stage")]
     Diverged {
         /// The stage.
-        stage: StageName,
+        stage: String,
         /// The epoch.
         epoch: usize,
         /// The loss.
@@ -118,35 +102,51 @@ struct Score {
     accuracy: f64,
 }
 
+/// Films and what the network shall answer of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Set<'a> {
+    /// The films, as inputs of the stage's first trained block.
+    pub inputs: Inputs<'a>,
+    /// A target for each.
+    pub targets: &'a [Target],
+}
+
+impl Set<'_> {
+    fn targets_of(&self, picks: &[Pick]) -> Vec<&Target> {
+        picks.iter().filter_map(|(film, _)| self.targets.get(*film)).collect()
+    }
+}
+
 /// What one stage works on.
 pub struct Work<'a> {
-    /// Which stage.
-    pub name: StageName,
     /// Its settings.
-    pub settings: &'a Stage,
-    /// The block before which the rows were taken; not used in the head stage.
-    pub block: usize,
-    /// Rows of the training films.
-    pub train: &'a Rows,
-    /// Rows of the validation films.
-    pub validation: &'a Rows,
-    /// From which the order of the films and their views are drawn.
+    pub stage: &'a Stage,
+    /// What it minimises.
+    pub loss: &'a Loss,
+    /// The share of the old average that a step keeps.
+    pub average: Option<f64>,
+    /// The training films.
+    pub train: Set<'a>,
+    /// The validation films.
+    pub validation: Set<'a>,
+    /// From which the order of the films, their views and mixtures are drawn.
     pub seed: u64,
 }
 
 impl Fit {
-    /// A training that begins at `net`, on the plain device.
-    pub fn begin(net: Lite0, stage: StageName, settings: &Stage) -> Self {
-        let device = net.stem.weight.val().device();
+    /// A training that begins at `net`, on the plain device, with stage `number`.
+    pub fn begin(net: Net, number: usize, stage: &Stage) -> Self {
         Self {
-            net: net.clone().to_device(&device.autodiff()).train(),
+            // Clones share the running statistics of norms; `valid` does not.
+            net: net.valid().to_device(&net.device().autodiff()).train(),
+            average: None,
             best: net,
             adam: adam(),
             progress: Progress {
-                stage,
+                stage: number,
                 ended: false,
-                learning_rate: settings.learning_rate,
-                best_loss: f64::INFINITY,
+                learning_rate: stage.learning_rate,
+                best_loss: None,
                 best_epoch: 0,
                 epochs: 0,
                 since_better_or_reduced: 0,
@@ -156,8 +156,9 @@ impl Fit {
     }
 
     /// The next stage, from the best network of this one.
-    pub fn next(self, stage: StageName, settings: &Stage) -> Self {
-        let mut next = Self::begin(self.best, stage, settings);
+    #[must_use]
+    pub fn next(self, stage: &Stage) -> Self {
+        let mut next = Self::begin(self.best, self.progress.stage + 1, stage);
         next.progress.curve = self.progress.curve;
         next
     }
@@ -172,9 +173,9 @@ impl Fit {
         tick: &mut dyn FnMut(usize),
         after_epoch: &mut AfterEpoch<'_>,
     ) -> Result<(), FitError> {
-        if self.progress.best_loss.is_infinite() {
+        if self.progress.best_loss.is_none() {
             // A stage must end better than it began, or as it began.
-            self.progress.best_loss = score(&self.best, work, work.validation).loss;
+            self.progress.best_loss = Some(score(&self.best, work).loss);
         }
         while !self.progress.ended {
             self.epoch(work, tick)?;
@@ -189,46 +190,54 @@ impl Fit {
         let start = Instant::now();
         let epoch = self.progress.epochs + 1;
         let learning_rate = self.progress.learning_rate;
-        let device = self.net.stem.weight.val().device();
+        let stage = &work.stage.name;
+        let mut rng = StdRng::seed_from_u64(work.seed ^ ((self.progress.stage as u64) << 32 | epoch as u64));
         let mut sum = 0.0;
-        for picks in drawn(work, epoch).chunks(work.settings.batch) {
-            let loss = loss(logits(&self.net, work, work.train.batch(picks, &device)), &work.train.labels_of(picks));
+        for picks in drawn(work, &mut rng).chunks(work.stage.batch) {
+            let loss = step_loss(&self.net, work, picks, &mut rng);
             let value = f64::from(loss.clone().into_scalar::<f32>());
             if !value.is_finite() {
-                return Err(FitError::Diverged { stage: work.name, epoch, loss: value });
+                return Err(FitError::Diverged { stage: stage.clone(), epoch, loss: value });
             }
             sum += value * picks.len() as f64;
             let gradients = GradientsParams::from_grads(loss.backward(), &self.net);
             self.net = self.adam.step(learning_rate, self.net.clone(), gradients);
+            if let Some(keep) = work.average {
+                let now = self.net.valid();
+                self.average = Some(match &self.average {
+                    Some(average) => averaged(average, &now, keep),
+                    None => now,
+                });
+            }
             tick(picks.len());
         }
-        let now = self.net.valid();
-        let validation = score(&now, work, work.validation);
+        let now = self.average.clone().unwrap_or_else(|| self.net.valid());
+        let validation = score(&now, work);
         if !validation.loss.is_finite() {
-            return Err(FitError::Diverged { stage: work.name, epoch, loss: validation.loss });
+            return Err(FitError::Diverged { stage: stage.clone(), epoch, loss: validation.loss });
         }
         let progress = &mut self.progress;
         progress.curve.push(Epoch {
-            stage: work.name,
+            stage: stage.clone(),
             epoch,
             learning_rate,
-            train_loss: sum / work.train.labels.len().max(1) as f64,
+            train_loss: sum / work.train.inputs.films().max(1) as f64,
             validation_loss: validation.loss,
             validation_accuracy: validation.accuracy,
             seconds: start.elapsed().as_secs_f64(),
         });
         progress.epochs = epoch;
         progress.since_better_or_reduced += 1;
-        if validation.loss < progress.best_loss {
-            progress.best_loss = validation.loss;
+        if progress.best_loss.is_none_or(|best| validation.loss < best) {
+            progress.best_loss = Some(validation.loss);
             progress.best_epoch = epoch;
             progress.since_better_or_reduced = 0;
             self.best = now;
-        } else if progress.since_better_or_reduced >= work.settings.reduce_after {
-            progress.learning_rate *= work.settings.reduce_by;
+        } else if progress.since_better_or_reduced >= work.stage.reduce_after {
+            progress.learning_rate *= work.stage.reduce_by;
             progress.since_better_or_reduced = 0;
         }
-        progress.ended = epoch >= work.settings.epochs || epoch - progress.best_epoch >= work.settings.stop_after;
+        progress.ended = epoch >= work.stage.epochs || epoch - progress.best_epoch >= work.stage.stop_after;
         Ok(())
     }
 }
@@ -240,39 +249,59 @@ pub fn adam() -> ModuleOptimizer {
 
 /// Every film once, in an order and each in a view that depend on the seed, the stage and the epoch alone, so that
 /// a resumed training goes on as if it had not stopped.
-fn drawn(work: &Work<'_>, epoch: usize) -> Vec<(usize, usize)> {
-    let mut rng = StdRng::seed_from_u64(work.seed ^ ((work.name as u64) << 32 | epoch as u64));
-    let mut picks: Vec<(usize, usize)> =
-        (0..work.train.labels.len()).map(|film| (film, rng.random_range(0..work.train.views.max(1)))).collect();
-    picks.shuffle(&mut rng);
+fn drawn(work: &Work<'_>, rng: &mut StdRng) -> Vec<Pick> {
+    let inputs = work.train.inputs;
+    let mut picks: Vec<Pick> = (0..inputs.films()).map(|film| (film, inputs.draw(rng))).collect();
+    picks.shuffle(rng);
     picks
 }
 
-fn logits(net: &Lite0, work: &Work<'_>, rows: Tensor<4>) -> Tensor<2> {
-    match work.name {
-        StageName::Head => net.classifier.forward(rows.flatten(1, 3)),
-        StageName::Tune => net.forward_trainable(rows, work.block),
+/// Mean loss of one batch, every film mixed with another one of it where that is asked for.
+fn step_loss(net: &Net, work: &Work<'_>, picks: &[Pick], rng: &mut StdRng) -> Tensor<1> {
+    let device = net.device();
+    let inputs = work.train.inputs.batch(picks, &device);
+    let targets = work.train.targets_of(picks);
+    let block = work.stage.train_from_block;
+    if work.loss.mixup <= 0.0 {
+        return loss::each(net.logits(inputs, block), &targets, work.loss).mean();
     }
+    let mut order: Vec<usize> = (0..picks.len()).collect();
+    order.shuffle(rng);
+    let shares: Vec<f32> = picks.iter().map(|_| rng.random_range(0.0..=work.loss.mixup)).collect();
+    let share = Tensor::<1>::from_data(TensorData::new(shares, [picks.len()]), &device);
+    let positions: Vec<i64> = order.iter().map(|place| *place as i64).collect();
+    let others = inputs.clone().select(0, Tensor::<1, Int>::from_data(positions.as_slice(), &device));
+    let in_planes = share.clone().reshape([-1, 1, 1, 1]);
+    let mixed = inputs * (in_planes.clone().neg() + 1.0) + others * in_planes;
+    let logits = net.logits(mixed, block);
+    let other_targets: Vec<&Target> = order.iter().filter_map(|place| targets.get(*place).copied()).collect();
+    let own = loss::each(logits.clone(), &targets, work.loss);
+    let other = loss::each(logits, &other_targets, work.loss);
+    (own * (share.clone().neg() + 1.0) + other * share).mean()
 }
 
-fn loss(logits: Tensor<2>, labels: &[i64]) -> Tensor<1> {
-    let device = logits.device();
-    let labels = Tensor::<1, Int>::from_data(labels, &device);
-    CrossEntropyLossConfig::new().init(&device).forward(logits, labels)
-}
-
-/// Scores the first view of every film.
-fn score(net: &Lite0, work: &Work<'_>, rows: &Rows) -> Score {
-    let device = net.stem.weight.val().device();
-    let films: Vec<(usize, usize)> = (0..rows.labels.len()).map(|film| (film, 0)).collect();
+/// Scores the first view of every validation film, each with the same weight.
+fn score(net: &Net, work: &Work<'_>) -> Score {
+    let device = net.device();
+    let Set { inputs, targets } = work.validation;
+    let films: Vec<Pick> = (0..inputs.films()).map(|film| (film, 0)).collect();
     let (mut sum, mut right) = (0.0, 0);
-    for picks in films.chunks(work.settings.batch) {
-        let labels = rows.labels_of(picks);
-        let logits = logits(net, work, rows.batch(picks, &device));
-        let hits = logits.clone().argmax(1).flatten::<1>(0, 1).equal(Tensor::from_data(labels.as_slice(), &device));
-        right += hits.int().sum().into_scalar::<i64>();
-        sum += f64::from(loss(logits, &labels).into_scalar::<f32>()) * picks.len() as f64;
+    for picks in films.chunks(work.stage.batch) {
+        let plain: Vec<Target> = work
+            .validation
+            .targets_of(picks)
+            .iter()
+            .map(|target| Target { weight: 1.0, teacher: None, ..**target })
+            .collect();
+        let logits = net.logits(inputs.batch(picks, &device), work.stage.train_from_block);
+        let answers: Vec<i64> = logits.clone().argmax(1).into_data().convert::<i64>().try_to_vec().unwrap_or_default();
+        let hit = |(answer, target): (&i64, &Target)| {
+            usize::try_from(*answer).ok().and_then(|answer| target.allowed.get(answer)).is_some_and(|allowed| *allowed)
+        };
+        right += answers.iter().zip(&plain).filter(|pair| hit(*pair)).count();
+        let plain: Vec<&Target> = plain.iter().collect();
+        sum += f64::from(loss::each(logits, &plain, &Loss::default()).sum().into_scalar::<f32>());
     }
-    let films = films.len().max(1) as f64;
+    let films = targets.len().max(1) as f64;
     Score { loss: sum / films, accuracy: right as f64 / films }
 }

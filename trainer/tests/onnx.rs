@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use chestlight::model::Engine;
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::{Fit, InputGeometry, InputTensor, preprocess};
-use chestlight_trainer::net::Lite0;
+use chestlight_trainer::net::{Architecture, Net, Norm};
 use chestlight_trainer::onnx::{Graph, observe, write_f32, write_int8};
 
 const SIDE: u32 = 64;
@@ -21,16 +21,18 @@ fn geometry() -> InputGeometry {
         exposure_high: 0.99,
         mean: 127.0,
         std: 128.0,
+        margin: 0.0,
     }
 }
 
 /// A network with a classifier, so that its logits depend on everything before.
-fn net() -> Lite0 {
+fn net(architecture: Architecture) -> Net {
     let device = Device::flex();
-    let mut net = Lite0::random(3, 7, &device);
-    let weight: Vec<f32> = (0..1280 * 3).map(|i| ((i as f32) * 0.7).sin()).collect();
+    let mut net = Net::random(architecture, Norm::Frozen, 3, 7, &device);
+    let features = architecture.features();
+    let weight: Vec<f32> = (0..features * 3).map(|i| ((i as f32) * 0.7).sin()).collect();
     net.classifier.weight =
-        burn::module::Param::from_tensor(Tensor::from_data(TensorData::new(weight, [1280, 3]), &device));
+        burn::module::Param::from_tensor(Tensor::from_data(TensorData::new(weight, [features, 3]), &device));
     net
 }
 
@@ -39,10 +41,10 @@ fn films() -> Vec<InputTensor> {
     (1..=6).map(film).collect()
 }
 
-fn by_burn(net: &Lite0, film: &InputTensor) -> Vec<f32> {
+fn by_burn(net: &Net, film: &InputTensor) -> Vec<f32> {
     let shape = [1, 3, film.height, film.width];
     let input = Tensor::<4>::from_data(TensorData::new(film.plane.repeat(3), shape), &Device::flex());
-    net.forward(input).into_data().try_to_vec().unwrap()
+    net.logits(input, 0).into_data().try_to_vec().unwrap()
 }
 
 fn by_chestlight(onnx: &[u8], film: &InputTensor) -> Vec<f32> {
@@ -61,31 +63,36 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn f32_onnx_gives_the_networks_logits() {
-    let net = net();
-    let onnx = write_f32(&Graph::of(&net, [64, 64]));
-    for film in films() {
-        let (trained, shipped) = (by_burn(&net, &film), by_chestlight(&onnx, &film));
-        assert!(span(&trained) > 0.1, "the test needs logits that differ: {trained:?}");
-        for (a, b) in trained.iter().zip(&shipped) {
-            assert!((a - b).abs() <= 1e-4 * span(&trained).max(1.0), "{trained:?} against {shipped:?}");
+    for architecture in Architecture::ALL {
+        let net = net(architecture);
+        let onnx = write_f32(&Graph::of(&net, [64, 64]));
+        for film in films() {
+            let (trained, shipped) = (by_burn(&net, &film), by_chestlight(&onnx, &film));
+            assert!(span(&trained) > 0.1, "the test needs logits that differ: {trained:?}");
+            for (a, b) in trained.iter().zip(&shipped) {
+                let apart = (a - b).abs();
+                assert!(apart <= 1e-4 * span(&trained).max(1.0), "{architecture:?}: {trained:?} against {shipped:?}");
+            }
         }
     }
 }
 
 #[test]
 fn int8_onnx_gives_almost_the_same_and_no_weight_stays_in_f32() {
-    let net = net();
-    let graph = Graph::of(&net, [64, 64]);
-    let float = write_f32(&graph);
-    let films = films();
-    let mut ticks = 0;
-    let ranges = observe(&graph, &films, 1.0, &mut || ticks += 1).unwrap();
-    assert_eq!(ticks, 2 * films.len());
-    let int8 = write_int8(&graph, &ranges);
-    assert!(int8.len() * 3 < float.len(), "{} against {} bytes", int8.len(), float.len());
-    for film in &films {
-        let (exact, rounded) = (by_chestlight(&float, film), by_chestlight(&int8, film));
-        // Random weights amplify rounding more than trained ones do; a wrong scale anywhere turns the logits.
-        assert!(cosine(&exact, &rounded) > 0.98, "{exact:?} against {rounded:?}");
+    for architecture in Architecture::ALL {
+        let net = net(architecture);
+        let graph = Graph::of(&net, [64, 64]);
+        let float = write_f32(&graph);
+        let films = films();
+        let mut ticks = 0;
+        let ranges = observe(&graph, &films, 1.0, &mut || ticks += 1).unwrap();
+        assert_eq!(ticks, 2 * films.len());
+        let int8 = write_int8(&graph, &ranges);
+        assert!(int8.len() * 3 < float.len(), "{} against {} bytes", int8.len(), float.len());
+        for film in &films {
+            let (exact, rounded) = (by_chestlight(&float, film), by_chestlight(&int8, film));
+            // Random weights amplify rounding more than trained ones do; a wrong scale anywhere turns the logits.
+            assert!(cosine(&exact, &rounded) > 0.98, "{architecture:?}: {exact:?} against {rounded:?}");
+        }
     }
 }

@@ -7,52 +7,82 @@ mod phantom_films;
 use std::ops::ControlFlow;
 
 use burn::prelude::Device;
-use chestlight::preprocess::InputTensor;
 use chestlight_trainer::checkpoint;
 use chestlight_trainer::dataset;
-use chestlight_trainer::experiment::Experiment;
-use chestlight_trainer::fit::{Epoch, Fit, FitError, StageName, Work};
+use chestlight_trainer::experiment::{Augment, Experiment, Loss, Stage};
+use chestlight_trainer::finding::Finding;
+use chestlight_trainer::fit::{Epoch, Fit, FitError, Set, Work};
 use chestlight_trainer::index::Index;
-use chestlight_trainer::net::Lite0;
-use chestlight_trainer::rows::{self, Rows};
-use chestlight_trainer::split::{Part, deal};
+use chestlight_trainer::inputs::{Films, Inputs, Rows};
+use chestlight_trainer::loss::{self, Target};
+use chestlight_trainer::net::{Architecture, Net, Norm};
+use chestlight_trainer::split::{Part, Sample, deal};
 
-const BLOCK: usize = 13;
+const BLOCK: usize = 14;
 
+/// One part of the drawn films.
 struct Prepared {
-    net: Lite0,
-    experiment: Experiment,
-    train: Rows,
-    validation: Rows,
-    films: Vec<(InputTensor, usize)>,
+    films: Films,
+    rows: Rows,
+    targets: Vec<Target>,
 }
 
-fn prepare() -> Prepared {
+/// What is trained in these tests.
+struct Training {
+    net: Net,
+    stage: Stage,
+    loss: Loss,
+    average: Option<f64>,
+    train: Prepared,
+    validation: Prepared,
+}
+
+fn training(architecture: Architecture, train_from_block: usize) -> Training {
     let drawn = phantom_films::draw();
     let experiment = Experiment::read(&drawn.experiment).unwrap();
     let index = Index::read(&drawn.index).unwrap();
     let samples = deal(&index, &experiment).unwrap();
-    let net = Lite0::random(3, 1, &Device::flex());
-    let films = |part: Part| -> Vec<(InputTensor, usize)> {
-        let of_part = samples.iter().filter(|sample| sample.part == part);
-        of_part.map(|it| (dataset::load(&index, it, &experiment.input).unwrap(), it.class as usize)).collect()
+    let norm = if train_from_block == 0 { Norm::Batch } else { Norm::Frozen };
+    let net = Net::random(architecture, norm, 3, 1, &Device::flex());
+    let prepared = |part: Part, augment: Augment| {
+        let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.part == part).collect();
+        let tensors = dataset::load_all(&index, &samples, &experiment.input, &|| {}).unwrap();
+        let films = Films { tensors, augment, seed: experiment.seed };
+        let findings: Vec<Finding> = samples.iter().map(|sample| sample.class).collect();
+        let rows = Rows::of(&net, &films, train_from_block, &mut |_| {});
+        Prepared { films, rows, targets: loss::targets(&findings, &experiment.classes, true) }
     };
-    let rows = |films: &[_]| Rows::before_block(&net, films, &experiment.augment, experiment.seed, BLOCK, &mut |_| {});
-    let (train, validation) = (rows(&films(Part::Train)), rows(&films(Part::Validation)));
-    let films = films(Part::Validation);
-    Prepared { net, experiment, train, validation, films }
+    Training {
+        train: prepared(Part::Train, experiment.augment.clone()),
+        validation: prepared(Part::Validation, Augment { views: 1, ..Augment::default() }),
+        stage: Stage { train_from_block, ..experiment.stages[1].clone() },
+        loss: experiment.loss,
+        average: None,
+        net,
+    }
+}
+
+impl Training {
+    fn work(&self) -> Work<'_> {
+        Work {
+            stage: &self.stage,
+            loss: &self.loss,
+            average: self.average,
+            train: self.train.set(self.stage.train_from_block),
+            validation: self.validation.set(self.stage.train_from_block),
+            seed: 1,
+        }
+    }
+
+    fn begin(&self) -> Fit {
+        Fit::begin(self.net.clone(), 0, &self.stage)
+    }
 }
 
 impl Prepared {
-    fn work(&self) -> Work<'_> {
-        Work {
-            name: StageName::Tune,
-            settings: &self.experiment.tune,
-            block: BLOCK,
-            train: &self.train,
-            validation: &self.validation,
-            seed: self.experiment.seed,
-        }
+    fn set(&self, block: usize) -> Set<'_> {
+        let inputs = if block == 0 { Inputs::Fresh(&self.films) } else { Inputs::Kept(&self.rows) };
+        Set { inputs, targets: &self.targets }
     }
 }
 
@@ -60,24 +90,22 @@ fn told(curve: &[Epoch]) -> Vec<(usize, f64, f64, f64)> {
     curve.iter().map(|it| (it.epoch, it.learning_rate, it.train_loss, it.validation_loss)).collect()
 }
 
-#[test]
-fn a_resumed_training_gives_the_curve_of_one_that_was_not_broken_off() {
-    let prepared = prepare();
-    let work = prepared.work();
-    let mut whole = Fit::begin(prepared.net.clone(), StageName::Tune, work.settings);
+fn resumed(architecture: Architecture, norm: Norm, training: &Training) {
+    let work = training.work();
+    let mut whole = training.begin();
     whole.run(&work, &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
 
     let run = tempfile::tempdir().unwrap();
-    let mut broken = Fit::begin(prepared.net.clone(), StageName::Tune, work.settings);
+    let mut broken = training.begin();
     broken
         .run(&work, &mut |_| {}, &mut |fit| {
-            checkpoint::write(run.path(), fit)?;
+            checkpoint::write(run.path(), architecture, fit)?;
             Ok(ControlFlow::Break(()))
         })
         .unwrap();
     assert_eq!(broken.progress.epochs, 1);
     drop(broken);
-    let mut resumed = checkpoint::read(run.path(), 3, &Device::flex()).unwrap().unwrap();
+    let mut resumed = checkpoint::read(run.path(), architecture, norm, 3, &Device::flex()).unwrap().unwrap();
     resumed.run(&work, &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
 
     assert_eq!(told(&resumed.progress.curve), told(&whole.progress.curve));
@@ -85,41 +113,63 @@ fn a_resumed_training_gives_the_curve_of_one_that_was_not_broken_off() {
 }
 
 #[test]
+fn a_resumed_training_gives_the_curve_of_one_that_was_not_broken_off() {
+    let training = training(Architecture::EfficientnetLite0, BLOCK);
+    resumed(Architecture::EfficientnetLite0, Norm::Frozen, &training);
+}
+
+#[test]
+fn a_resumed_training_goes_on_with_its_norms_its_average_and_its_mixtures() {
+    let training = Training {
+        average: Some(0.9),
+        loss: Loss { balance: true, smoothing: 0.1, mixup: 0.3, teacher: 0.0 },
+        ..training(Architecture::SmallCnn, 0)
+    };
+    resumed(Architecture::SmallCnn, Norm::Batch, &training);
+}
+
+#[test]
 fn training_learns_what_it_is_shown() {
-    let prepared = prepare();
-    let work = prepared.work();
-    let mut fit = Fit::begin(prepared.net.clone(), StageName::Tune, work.settings);
-    fit.run(&work, &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
+    let training = training(Architecture::EfficientnetLite0, BLOCK);
+    let mut fit = training.begin();
+    fit.run(&training.work(), &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap();
     let curve = &fit.progress.curve;
     assert!(curve.last().unwrap().train_loss < curve.first().unwrap().train_loss, "{curve:?}");
 }
 
 #[test]
 fn a_rate_that_is_too_high_is_told_and_not_hidden() {
-    let prepared = prepare();
-    let mut settings = prepared.experiment.tune.clone();
-    settings.learning_rate = 1e20;
-    let work = Work { settings: &settings, ..prepared.work() };
-    let mut fit = Fit::begin(prepared.net.clone(), StageName::Tune, &settings);
-    let error = fit.run(&work, &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+    let mut training = training(Architecture::EfficientnetLite0, BLOCK);
+    training.stage.learning_rate = 1e38;
+    let error =
+        training.begin().run(&training.work(), &mut |_| {}, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
     assert!(matches!(error, FitError::Diverged { .. }), "{error}");
 }
 
 #[test]
+fn a_checkpoint_of_another_architecture_is_refused() {
+    let training = training(Architecture::SmallCnn, 0);
+    let run = tempfile::tempdir().unwrap();
+    checkpoint::write(run.path(), Architecture::SmallCnn, &training.begin()).unwrap();
+    let read = checkpoint::read(run.path(), Architecture::Resnet18, Norm::Batch, 3, &Device::flex());
+    let told = read.err().unwrap().to_string();
+    assert!(told.contains("small-cnn") && told.contains("resnet18"), "{told}");
+}
+
+#[test]
 fn kept_rows_come_back_only_under_their_key() {
-    let Prepared { experiment, validation, films, .. } = prepare();
+    let Prepared { films, rows, .. } = training(Architecture::EfficientnetLite0, BLOCK).validation;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("validation.rows");
-    let key = rows::key(&films, &experiment.augment, 1, BLOCK, "weights");
-    validation.keep(&path, &key).unwrap();
-    let kept = |key: &[u8; 32]| Rows::kept(&path, key, validation.views, validation.labels.clone());
-    assert_eq!(kept(&key).as_ref(), Some(&validation));
-    for other in [
-        rows::key(&films, &experiment.augment, 2, BLOCK, "weights"),
-        rows::key(&films, &experiment.augment, 1, BLOCK + 1, "weights"),
-        rows::key(&films, &experiment.augment, 1, BLOCK, "others"),
-        rows::key(&films[1..], &experiment.augment, 1, BLOCK, "weights"),
-    ] {
+    let key = films.key(BLOCK, "weights");
+    rows.keep(&path, &key).unwrap();
+    let count = films.tensors.len();
+    let kept = |key: &[u8; 32]| Rows::kept(&path, key, count, rows.views);
+    assert_eq!(kept(&key).as_ref(), Some(&rows));
+    let fewer = Films { tensors: films.tensors[1..].to_vec(), ..films.clone() };
+    let others = Films { seed: 2, ..films.clone() };
+    let keys = [others.key(BLOCK, "weights"), films.key(BLOCK + 1, "weights"), films.key(BLOCK, "others")];
+    for other in keys.into_iter().chain([fewer.key(BLOCK, "weights")]) {
         assert_eq!(kept(&other), None);
     }
     let bytes = std::fs::read(&path).unwrap();

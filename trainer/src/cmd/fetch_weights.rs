@@ -21,6 +21,6 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let weights = weights::fetch(args.from.as_deref())?;
     fs::write(&args.out, &weights).with_context(|| format!("cannot write {}", args.out.display()))?;
-    println!("{} (SHA-256 {})", args.out.display(), weights::digest());
+    println!("{} (SHA-256 {})", args.out.display(), weights::WEIGHTS_SHA256);
     Ok(())
 }

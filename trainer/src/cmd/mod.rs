@@ -9,9 +9,14 @@ pub mod train;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use burn::module::Module as _;
+use burn::prelude::Device;
+use chestlight_trainer::experiment::{Experiment, Fold};
 use chestlight_trainer::index::Index;
+use chestlight_trainer::net::Net;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar with the time left, on standard error and only on a terminal.
@@ -30,5 +35,63 @@ fn bind(run: &Path, index: &Index) -> anyhow::Result<()> {
             fs::write(&path, &index.digest).with_context(|| format!("cannot write {}", path.display()))
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A finished run: its experiment and its network.
+fn load_run(run: &Path, device: &Device) -> anyhow::Result<(Experiment, Net)> {
+    let experiment = Experiment::read(&run.join("experiment.toml"))?;
+    let network = run.join("network.bpk");
+    let net = Net::new(experiment.architecture, experiment.norm, experiment.classes.len(), device)
+        .try_load_file(&network)
+        .with_context(|| format!("{}; has `train` finished?", network.display()))?;
+    Ok((experiment, net))
+}
+
+/// What one job of a sweep changes of its experiment.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq)]
+pub struct Variant {
+    /// Instead of the experiment's seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Cross validation: which fold is the test part
+    #[arg(long, value_name = "NUMBER/OF")]
+    pub fold: Option<FoldArgument>,
+    /// The films of this source are the test part, and no others
+    #[arg(long, value_name = "SOURCE", conflicts_with = "fold")]
+    pub leave_out: Option<String>,
+}
+
+/// `2/5`: the second of five.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldArgument(pub Fold);
+
+impl FromStr for FoldArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let told = || format!("{text:?} is not NUMBER/OF, such as 2/5");
+        let (number, of) = text.split_once('/').ok_or_else(told)?;
+        let parse = |text: &str| text.parse().map_err(|_| told());
+        Ok(Self(Fold { number: parse(number)?, of: parse(of)? }))
+    }
+}
+
+impl Variant {
+    /// The experiment with these changes.
+    pub fn applied(&self, mut experiment: Experiment) -> anyhow::Result<Experiment> {
+        experiment.seed = self.seed.unwrap_or(experiment.seed);
+        if self.fold.is_some() || self.leave_out.is_some() {
+            experiment.split.fold = self.fold.map(|argument| argument.0);
+            experiment.split.leave_out.clone_from(&self.leave_out);
+        }
+        match experiment.wrong() {
+            None => Ok(experiment),
+            Some((key, wrong)) => bail!("{key} {wrong}"),
+        }
     }
 }

@@ -1,29 +1,26 @@
 //! `chestlight-trainer ship`: from a trained network to a model that units can read with.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use burn::module::Module as _;
 use burn::prelude::Device;
 use chestlight::digest::hex;
 use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, Provenance};
 use chestlight::phantom::{Opacity, Phantom};
-use chestlight::preprocess::InputTensor;
 use chestlight::reading;
 use chestlight::show::NOTICE;
 use chestlight::verdict::{Calibration, Class, Probabilities};
 use chestlight_trainer::card::{Facts, card};
 use chestlight_trainer::evaluate::{self, Evaluation};
-use chestlight_trainer::experiment::Experiment;
+use chestlight_trainer::finding::Finding;
 use chestlight_trainer::index::Index;
-use chestlight_trainer::net::Lite0;
 use chestlight_trainer::onnx::{Graph, observe, write_f32, write_int8};
 use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{calibrate, dataset};
 use sha2::{Digest, Sha256};
 
-use super::{bar, bind};
+use super::{bar, bind, load_run, write};
 
 /// How far a golden probability may be off on another processor.
 const GOLDEN_TOLERANCE: f32 = 0.05;
@@ -50,20 +47,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Some(name) = args.out.file_stem().and_then(|name| name.to_str()) else {
         bail!("{} does not end in a name", args.out.display());
     };
-    let experiment = Experiment::read(&args.run.join("experiment.toml"))?;
+    let (experiment, net) = load_run(&args.run, &Device::flex())?;
+    if experiment.classes != Finding::DEVICE {
+        bail!("{} answers other classes than a device does; it can be begun with, not shipped", args.run.display());
+    }
     let index = Index::read(&args.index)?;
     bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
-    let network = args.run.join("network.bpk");
-    let net = Lite0::new(Class::ALL.len(), &Device::flex())
-        .try_load_file(&network)
-        .with_context(|| format!("{}; has `train` finished?", network.display()))?;
-
     let validation = part(&samples, Part::Validation);
-    let films = validation
-        .iter()
-        .map(|sample| dataset::load(&index, sample, &experiment.input))
-        .collect::<Result<Vec<InputTensor>, _>>()?;
+    let films = dataset::load_all(&index, &validation, &experiment.input, &|| {})?;
     let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
     let observing = bar("learning ranges", 2 * films.len());
     let ranges = observe(&graph, &films, experiment.percentile, &mut || observing.inc(1))?;
@@ -76,7 +68,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let logits = films
         .iter()
         .zip(&validation)
-        .map(|(film, sample)| Ok((engine.infer(film)?, sample.class)))
+        .filter_map(|(film, sample)| Some((film, sample.class.device()?)))
+        .map(|(film, class)| Ok((engine.infer(film)?, class)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let temperature = calibrate::temperature(&logits);
     let mut manifest = Manifest {
@@ -124,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         int8: &int8_on_test,
         f32: &measured(&float, &index, &test)?,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
-        limits: &experiment.limits,
+        experiment: &experiment,
         controls: &controls,
         bytes: int8.len(),
         evaluation: &evaluation,
@@ -140,8 +133,8 @@ fn part(samples: &[Sample], part: Part) -> Vec<&Sample> {
 
 fn data_counts(samples: &[Sample]) -> Vec<DataCount> {
     let of = |part| {
-        let [normal, bacterial, covid19] = split::counts(samples, part);
-        DataCount { part: part.name().into(), normal, bacterial, covid19 }
+        let [normal, bacterial, covid19, _viral, not_covid19] = split::counts(samples, part);
+        DataCount { part: part.name().into(), normal, bacterial, covid19, not_covid19 }
     };
     Part::ALL.map(of).to_vec()
 }
@@ -167,8 +160,4 @@ fn measured(model: &Model, index: &Index, films: &[&Sample]) -> anyhow::Result<E
         evaluate::evaluate(model, index, films, &mut || bar.inc(1)).context("a film of the index cannot be read")?;
     bar.finish_and_clear();
     Ok(evaluation)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

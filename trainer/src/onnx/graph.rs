@@ -1,9 +1,11 @@
 //! A trained network as a straight list of layers with plain numbers, batch norms folded in.
 
-use crate::net::{ConvBn, Lite0, floats};
+use crate::net::{Block, ConvBlock, ConvBn, Inverted, Net, Residual, floats};
 
 /// Name of the network's input.
 pub const INPUT: &str = "radiograph";
+/// Name of the pooled features that the last layer judges.
+pub const FEATURES: &str = "features";
 /// Name of the network's output.
 pub const OUTPUT: &str = "logits";
 
@@ -32,7 +34,7 @@ pub struct Node {
 /// What a node computes.
 #[derive(Clone, Debug)]
 pub enum Layer {
-    /// A convolution, and ReLU6 after it where stated.
+    /// A convolution.
     Conv {
         /// Weights `[outputs, inputs / groups, height, width]`.
         dense: Dense,
@@ -42,11 +44,23 @@ pub enum Layer {
         padding: [usize; 4],
         /// 1, or the number of channels.
         groups: usize,
-        /// Whether the result is clipped to 0..=6.
-        relu6: bool,
+        /// What follows.
+        activation: Activation,
+    },
+    /// The largest value of each window.
+    MaxPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride in both directions.
+        stride: usize,
+        /// Padding on every side.
+        padding: usize,
     },
     /// The sum of two inputs.
-    Add,
+    Add {
+        /// What follows.
+        activation: Activation,
+    },
     /// The mean of every channel.
     Mean,
     /// Weights `[outputs, inputs]`.
@@ -54,6 +68,17 @@ pub enum Layer {
         /// The weights.
         dense: Dense,
     },
+}
+
+/// What clips the values of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// Below 0.
+    Relu,
+    /// Below 0 and above 6.
+    Relu6,
 }
 
 /// Weights and a bias for each output channel, which is the first dimension.
@@ -72,30 +97,58 @@ impl Node {
     pub fn dense(&self) -> Option<&Dense> {
         match &self.layer {
             Layer::Conv { dense, .. } | Layer::Linear { dense } => Some(dense),
-            Layer::Add | Layer::Mean => None,
+            Layer::MaxPool { .. } | Layer::Add { .. } | Layer::Mean => None,
         }
     }
 }
 
 impl Graph {
     /// The graph of a trained network for inputs of `size` (height, width).
-    pub fn of(net: &Lite0, size: [usize; 2]) -> Self {
+    pub fn of(net: &Net, size: [usize; 2]) -> Self {
         let mut graph = Self { size, classes: net.classes(), nodes: Vec::new() };
         let mut size = size;
-        let mut last = graph.conv("stem".into(), INPUT, &net.stem, &mut size, true);
+        let mut last = INPUT.to_owned();
         for (number, block) in net.blocks.iter().enumerate() {
+            let part = |part: &str| format!("block{number}.{part}");
             let before = last.clone();
-            if let Some(expand) = &block.expand {
-                last = graph.conv(format!("block{number}.expand"), &last, expand, &mut size, true);
-            }
-            last = graph.conv(format!("block{number}.depthwise"), &last, &block.depthwise, &mut size, true);
-            last = graph.conv(format!("block{number}.project"), &last, &block.project, &mut size, false);
-            if block.residual {
-                last = graph.push(format!("block{number}"), &[&last, &before], Layer::Add);
+            match block {
+                Block::Conv(ConvBlock { conv, relu6 }) => {
+                    let activation = if *relu6 { Activation::Relu6 } else { Activation::Relu };
+                    last = graph.conv(format!("block{number}"), &last, conv, &mut size, activation);
+                }
+                Block::Pool(pool) => {
+                    let padding = pool.padding();
+                    size = size.map(|side| (side + 2 * padding - pool.kernel) / pool.stride + 1);
+                    let layer = Layer::MaxPool { kernel: pool.kernel, stride: pool.stride, padding };
+                    last = graph.push(format!("block{number}"), &[&last], layer);
+                }
+                Block::Inverted(Inverted { expand, depthwise, project, residual }) => {
+                    if let Some(expand) = expand {
+                        last = graph.conv(part("expand"), &last, expand, &mut size, Activation::Relu6);
+                    }
+                    last = graph.conv(part("depthwise"), &last, depthwise, &mut size, Activation::Relu6);
+                    last = graph.conv(part("project"), &last, project, &mut size, Activation::None);
+                    if *residual {
+                        let layer = Layer::Add { activation: Activation::None };
+                        last = graph.push(format!("block{number}"), &[&last, &before], layer);
+                    }
+                }
+                Block::Residual(Residual { convs, shortcut }) => {
+                    let mut before_size = size;
+                    for (inner, conv) in convs.iter().enumerate() {
+                        let between = inner + 1 < convs.len();
+                        let activation = if between { Activation::Relu } else { Activation::None };
+                        last = graph.conv(part(&format!("conv{inner}")), &last, conv, &mut size, activation);
+                    }
+                    let other = shortcut.as_ref().map_or(before.clone(), |conv| {
+                        graph.conv(part("shortcut"), &before, conv, &mut before_size, Activation::None)
+                    });
+                    let layer = Layer::Add { activation: Activation::Relu };
+                    last = graph.push(format!("block{number}"), &[&last, &other], layer);
+                }
             }
         }
-        last = graph.conv("head".into(), &last, &net.head, &mut size, true);
-        last = graph.push("features".into(), &[&last], Layer::Mean);
+        last = graph.push(FEATURES.into(), &[&last], Layer::Mean);
         let weight = net.classifier.weight.val().transpose();
         let bias = net.classifier.bias.as_ref().map_or(vec![0.0; graph.classes], |bias| floats(bias.val()));
         let dense = Dense { shape: weight.dims().to_vec(), weight: floats(weight), bias };
@@ -108,13 +161,23 @@ impl Graph {
         self.nodes.iter().any(|node| node.inputs.iter().any(|input| input == name))
     }
 
-    fn conv(&mut self, name: String, input: &str, conv: &ConvBn, size: &mut [usize; 2], relu6: bool) -> String {
+    fn conv(
+        &mut self,
+        name: String,
+        input: &str,
+        conv: &ConvBn,
+        size: &mut [usize; 2],
+        activation: Activation,
+    ) -> String {
         let (weight, bias) = conv.folded();
         let dense = Dense { shape: weight.dims().to_vec(), weight: floats(weight), bias: floats(bias) };
         let [(top, bottom), (left, right)] = size.map(|side| conv.padding(side));
-        *size = size.map(|side| side.div_ceil(conv.stride));
+        let [height, width] = *size;
+        let out = |side: usize, padding: usize| (side + padding - conv.kernel) / conv.stride + 1;
+        *size = [out(height, top + bottom), out(width, left + right)];
         let padding = [top, left, bottom, right];
-        self.push(name, &[input], Layer::Conv { dense, stride: conv.stride, padding, groups: conv.groups, relu6 })
+        let layer = Layer::Conv { dense, stride: conv.stride, padding, groups: conv.groups, activation };
+        self.push(name, &[input], layer)
     }
 
     fn push(&mut self, name: String, inputs: &[&str], layer: Layer) -> String {

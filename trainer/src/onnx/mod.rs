@@ -8,28 +8,29 @@ mod observe;
 mod proto;
 mod quantize;
 
-pub use graph::{Dense, Graph, Layer, Node};
+pub use graph::{Activation, Dense, FEATURES, Graph, INPUT, Layer, Node, OUTPUT};
 pub use observe::{ObserveError, Range, Ranges, observe};
 pub use quantize::write_int8;
 
 use proto::{Builder, ints, number};
+use tract_onnx::pb::AttributeProto;
 
 /// The network as f32 ONNX, input `[1, 3, height, width]`, output `[1, classes]` logits.
 pub fn write_f32(graph: &Graph) -> Vec<u8> {
     let mut file = Builder::new(graph);
     for node in &graph.nodes {
-        layer(&mut file, node, &node.inputs, None);
+        layer(&mut file, node, &node.inputs, None, false);
     }
     file.encode()
 }
 
 /// Writes one layer that reads `inputs`; a layer with weights reads them from `weights` where that names them, and
-/// from new f32 constants otherwise.
-fn layer(file: &mut Builder, node: &Node, inputs: &[String], weights: Option<[String; 2]>) {
+/// from new f32 constants otherwise. A result that is `quantized` needs no activation: its range clips it.
+fn layer(file: &mut Builder, node: &Node, inputs: &[String], weights: Option<[String; 2]>, quantized: bool) {
     let name = node.name.as_str();
     let mut inputs = inputs.to_vec();
     if let Some(dense) = node.dense() {
-        inputs.extend(weights.clone().unwrap_or_else(|| {
+        inputs.extend(weights.unwrap_or_else(|| {
             [
                 file.floats(&format!("{name}.weight"), &dense.shape, &dense.weight),
                 file.floats(&format!("{name}.bias"), &[dense.bias.len()], &dense.bias),
@@ -37,7 +38,7 @@ fn layer(file: &mut Builder, node: &Node, inputs: &[String], weights: Option<[St
         }));
     }
     match &node.layer {
-        Layer::Conv { dense, stride, padding: [top, left, bottom, right], groups, relu6 } => {
+        Layer::Conv { dense, stride, padding: [top, left, bottom, right], groups, activation } => {
             let [height, width] = [2, 3].map(|side| dense.shape.get(side).copied().unwrap_or(1));
             let attributes = vec![
                 ints("kernel_shape", &[height, width]),
@@ -45,22 +46,45 @@ fn layer(file: &mut Builder, node: &Node, inputs: &[String], weights: Option<[St
                 ints("pads", &[*top, *left, *bottom, *right]),
                 number("group", *groups),
             ];
-            // In an int8 graph the range of the quantized output does what the clip does.
-            if *relu6 && weights.is_none() {
-                let before = format!("{name}.conv");
-                let bounds = [file.scalar("relu6.min", 0.0), file.scalar("relu6.max", 6.0)];
-                file.node("Conv", &before, &inputs, attributes);
-                file.node("Clip", name, &[[before].as_slice(), &bounds].concat(), Vec::new());
-            } else {
-                file.node("Conv", name, &inputs, attributes);
-            }
+            activated(file, "Conv", name, &inputs, attributes, *activation, quantized);
         }
-        Layer::Add => file.node("Add", name, &inputs, Vec::new()),
+        Layer::MaxPool { kernel, stride, padding } => {
+            let attributes =
+                vec![ints("kernel_shape", &[*kernel; 2]), ints("strides", &[*stride; 2]), ints("pads", &[*padding; 4])];
+            file.node("MaxPool", name, &inputs, attributes);
+        }
+        Layer::Add { activation } => activated(file, "Add", name, &inputs, Vec::new(), *activation, quantized),
         Layer::Mean => {
             let pooled = format!("{name}.pool");
             file.node("GlobalAveragePool", &pooled, &inputs, Vec::new());
             file.node("Flatten", name, &[pooled], vec![number("axis", 1)]);
         }
         Layer::Linear { .. } => file.node("Gemm", name, &inputs, vec![number("transB", 1)]),
+    }
+}
+
+/// Writes an operator and, unless the result is quantized, its activation.
+fn activated(
+    file: &mut Builder,
+    op: &str,
+    name: &str,
+    inputs: &[String],
+    attributes: Vec<AttributeProto>,
+    activation: Activation,
+    quantized: bool,
+) {
+    let before = format!("{name}.linear");
+    match activation {
+        _ if quantized => file.node(op, name, inputs, attributes),
+        Activation::None => file.node(op, name, inputs, attributes),
+        Activation::Relu => {
+            file.node(op, &before, inputs, attributes);
+            file.node("Relu", name, &[before], Vec::new());
+        }
+        Activation::Relu6 => {
+            let bounds = [file.scalar("relu6.min", 0.0), file.scalar("relu6.max", 6.0)];
+            file.node(op, &before, inputs, attributes);
+            file.node("Clip", name, &[[before].as_slice(), &bounds].concat(), Vec::new());
+        }
     }
 }

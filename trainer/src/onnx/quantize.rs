@@ -12,12 +12,12 @@ const BIAS_MAX: f32 = (1 << 30) as f32;
 
 /// How values become bytes: `value = (byte - zero_point) * scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Activation {
+struct Step {
     scale: f32,
     zero_point: u8,
 }
 
-impl Activation {
+impl Step {
     fn of(range: &Range) -> Self {
         let scale = ((range.high - range.low) / 255.0).max(f32::MIN_POSITIVE);
         Self { scale, zero_point: (-range.low / scale).round_ties_even().clamp(0.0, 255.0) as u8 }
@@ -32,7 +32,7 @@ struct Quantized {
 }
 
 impl Quantized {
-    fn of(dense: &Dense, input: Activation) -> Self {
+    fn of(dense: &Dense, input: Step) -> Self {
         let per_output = dense.weight.len() / dense.bias.len().max(1);
         let mut quantized = Self { scales: Vec::new(), weight: Vec::new(), bias: Vec::new() };
         for (weights, bias) in dense.weight.chunks(per_output.max(1)).zip(&dense.bias) {
@@ -60,7 +60,7 @@ pub fn write_int8(graph: &Graph, ranges: &Ranges) -> Vec<u8> {
             .map(|name| {
                 let Some(range) = ranges.get(name) else { return name.clone() };
                 if !quantized.contains(name) {
-                    pass(&mut file, name, Activation::of(range));
+                    pass(&mut file, name, Step::of(range));
                     quantized.push(name.clone());
                 }
                 format!("{name}.dequantized")
@@ -68,16 +68,16 @@ pub fn write_int8(graph: &Graph, ranges: &Ranges) -> Vec<u8> {
             .collect();
         let range = node.inputs.first().and_then(|name| ranges.get(name));
         let weights = node.dense().zip(range).map(|(dense, range)| {
-            let input = Activation::of(range);
+            let input = Step::of(range);
             constants(&mut file, &node.name, dense, &Quantized::of(dense, input), input)
         });
-        super::layer(&mut file, node, &inputs, weights);
+        super::layer(&mut file, node, &inputs, weights, ranges.contains_key(&node.name));
     }
     file.encode()
 }
 
 /// Writes the pair that takes `name` through bytes.
-fn pass(file: &mut Builder, name: &str, activation: Activation) {
+fn pass(file: &mut Builder, name: &str, activation: Step) {
     let scale = file.scalar(&format!("{name}.scale"), activation.scale);
     let zero_point = file.u8(&format!("{name}.zero_point"), activation.zero_point);
     let bytes = format!("{name}.quantized");
@@ -86,7 +86,7 @@ fn pass(file: &mut Builder, name: &str, activation: Activation) {
 }
 
 /// Writes a layer's weights and bias as integers with their `DequantizeLinear`, and returns the names of these.
-fn constants(file: &mut Builder, name: &str, dense: &Dense, integers: &Quantized, input: Activation) -> [String; 2] {
+fn constants(file: &mut Builder, name: &str, dense: &Dense, integers: &Quantized, input: Step) -> [String; 2] {
     let channels = integers.scales.len();
     let bias_scales: Vec<f32> = integers.scales.iter().map(|scale| scale * input.scale).collect();
     let [weight, bias] = ["weight", "bias"].map(|what| format!("{name}.{what}"));
@@ -117,7 +117,7 @@ mod tests {
             low in -50.0f32..=0.0, span in 0.001f32..100.0, at in 0.0f32..=1.0,
         ) {
             let range = Range { low, high: (low + span).max(0.0) };
-            let activation = Activation::of(&range);
+            let activation = Step::of(&range);
             let through = |value: f32| {
                 let byte = (value / activation.scale).round_ties_even() + f32::from(activation.zero_point);
                 (byte.clamp(0.0, 255.0) - f32::from(activation.zero_point)) * activation.scale
@@ -136,7 +136,7 @@ mod tests {
         ) {
             let weight = if dead { vec![1e-30; 8] } else { weight };
             let dense = Dense { shape: vec![2, 4, 1, 1], weight, bias };
-            let input = Activation { scale: 1e-3, zero_point: 7 };
+            let input = Step { scale: 1e-3, zero_point: 7 };
             let integers = Quantized::of(&dense, input);
             for (index, weight) in dense.weight.iter().enumerate() {
                 let scale = integers.scales[index / 4];

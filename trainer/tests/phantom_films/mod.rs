@@ -33,13 +33,16 @@ pub fn draw() -> PhantomFilms {
     let (index, experiment) = (folder.path().join("index.csv"), folder.path().join("experiment.toml"));
     fs::write(&index, rows).unwrap();
     let mut text = String::from(
-        "seed = 1\ntune_from_block = 13\npercentile = 0.9999\nrefer_below = 0.4\nlimits = \"Phantoms show no disease.\"\n\
+        "seed = 1\narchitecture = \"efficientnet-lite0\"\npercentile = 0.9999\nrefer_below = 0.4\n\
+         limits = \"Phantoms show no disease.\"\n\
          [input]\nwidth = 64\nheight = 64\nfit = \"stretch\"\nexposure_low = 0.01\nexposure_high = 0.99\n\
          mean = 127.0\nstd = 128.0\n\
-         [split]\ntest = 0.2\nvalidation = 0.25\n\
+         [split]\nseed = 1\ntest = 0.2\nvalidation = 0.25\n\
          [augment]\nviews = 2\nrotate = 5.0\nzoom = 0.05\nshift = 0.05\ncontrast = 0.1\n\
-         [head]\nlearning_rate = 1e-2\nbatch = 8\nepochs = 6\nreduce_after = 2\nreduce_by = 0.5\nstop_after = 6\n\
-         [tune]\nlearning_rate = 1e-3\nbatch = 8\nepochs = 3\nreduce_after = 1\nreduce_by = 0.5\nstop_after = 3\n",
+         [[stages]]\nname = \"head\"\ntrain_from_block = 18\n\
+         learning_rate = 1e-2\nbatch = 8\nepochs = 6\nreduce_after = 2\nreduce_by = 0.5\nstop_after = 6\n\
+         [[stages]]\nname = \"tune\"\ntrain_from_block = 14\n\
+         learning_rate = 1e-3\nbatch = 8\nepochs = 3\nreduce_after = 1\nreduce_by = 0.5\nstop_after = 3\n",
     );
     for (class, label) in [("normal", "normal"), ("bacterial", "bacterial"), ("covid19", "covid")] {
         write!(text, "[[films]]\nclass = \"{class}\"\nlabel = \"{label}\"\nsource = \"drawn\"\nat_most = 100\n")
