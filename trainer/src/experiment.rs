@@ -91,6 +91,18 @@ pub struct Selection {
     pub geometry: Option<String>,
     /// No more than so many, drawn by the split's seed.
     pub at_most: usize,
+    /// Whether films of it come to the test part. Where not, they change nothing in how the others are dealt, so that
+    /// what is measured stays what others measured; films of patients who are tested are left out.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub tested: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Films that show what the accuracy hides.

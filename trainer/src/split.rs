@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::experiment::{Control, Experiment, Fold};
+use crate::experiment::{Control, Experiment, Fold, Selection};
 use crate::finding::Finding;
 use crate::index::{Film, Index};
 
@@ -89,37 +89,61 @@ fn left_out(source: Option<&str>) -> String {
 /// # Errors
 /// [`SplitError`] when a selection finds nothing.
 pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, SplitError> {
-    let split = &experiment.split;
-    let selected = select(index, experiment)?;
+    let (tested, others): (Vec<_>, Vec<_>) =
+        select(index, experiment)?.into_iter().partition(|(_, selection)| selection.tested);
+    let mut samples = deal_tested(tested, experiment);
+    samples.extend(deal_others(others, &samples, experiment));
+    samples.sort_by(|a, b| (a.part, &a.film.file).cmp(&(b.part, &b.film.file)));
+    Ok(samples)
+}
+
+/// A film and what asked for it.
+type Selected<'a> = (Film, &'a Selection);
+
+/// Rows of each group, in an order drawn by the seed.
+fn groups(selected: &[Selected<'_>], seed: u64) -> BTreeMap<[u8; 32], Vec<usize>> {
     let mut groups: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for (row, (film, _)) in selected.iter().enumerate() {
-        groups.entry(drawn(split.seed, &film.group_id)).or_default().push(row);
+        groups.entry(drawn(seed, &film.group_id)).or_default().push(row);
     }
-    let count = |rows: &[usize]| {
-        let of = |class| rows.iter().filter(|row| selected.get(**row).is_some_and(|(_, is)| *is == class)).count();
-        Finding::ALL.map(of)
-    };
+    groups
+}
+
+fn count(selected: &[Selected<'_>], rows: &[usize]) -> Room {
+    let of = |class| rows.iter().filter(|row| selected.get(**row).is_some_and(|(_, it)| it.class == class)).count();
+    Finding::ALL.map(of)
+}
+
+fn fraction_of(films: Room, fraction: f64) -> Room {
+    films.map(|films| (films as f64 * fraction).round() as usize)
+}
+
+fn deal_tested(selected: Vec<Selected<'_>>, experiment: &Experiment) -> Vec<Sample> {
+    let split = &experiment.split;
     let left_out =
         |row: &usize| selected.get(*row).is_some_and(|(film, _)| Some(&film.source) == split.leave_out.as_ref());
-
-    let all: Vec<usize> = (0..selected.len()).collect();
+    let rows: Vec<usize> = (0..selected.len()).collect();
+    let all = count(&selected, &rows);
     let Fold { number, of } = split.fold.unwrap_or(Fold { number: 1, of: 1 });
-    let fraction = if split.fold.is_some() { 1.0 / of as f64 } else { split.test };
-    let test_room = match split.leave_out {
-        Some(_) => [0; Finding::ALL.len()],
-        None => count(&all).map(|films| (films as f64 * fraction).round() as usize),
+    let test_room = match (&split.leave_out, split.fold) {
+        (Some(_), _) => [0; Finding::ALL.len()],
+        (None, Some(_)) => fraction_of(all, 1.0 / of as f64),
+        (None, None) => fraction_of(all, split.test),
     };
     let mut rooms = vec![test_room; of];
-    let mut validation_room: Room = std::array::from_fn(|class| {
-        let rest = [count(&all), test_room].map(|of| of.get(class).copied().unwrap_or(0));
-        ((rest[0].saturating_sub(rest[1])) as f64 * split.validation).round() as usize
-    });
+    let mut validation_room = fraction_of(
+        std::array::from_fn(|class| {
+            let [all, test] = [all, test_room].map(|room| room.get(class).copied().unwrap_or(0));
+            all.saturating_sub(test)
+        }),
+        split.validation,
+    );
 
     // Large groups first within the seed's order would bias the parts; a large group that does not fit goes on to
     // the next part, and the small ones after it fill what it left.
     let mut parts = vec![Part::Train; selected.len()];
-    for rows in groups.values() {
-        let films = count(rows);
+    for rows in groups(&selected, split.seed).values() {
+        let films = count(&selected, rows);
         let fold = if split.leave_out.is_some() { None } else { rooms.iter_mut().position(|room| take(room, films)) };
         let part = if rows.iter().any(left_out) || fold == Some(number - 1) {
             Part::Test
@@ -134,10 +158,30 @@ pub fn deal(index: &Index, experiment: &Experiment) -> Result<Vec<Sample>, Split
             }
         }
     }
-    let mut samples: Vec<Sample> =
-        selected.into_iter().zip(parts).map(|((film, class), part)| Sample { film, class, part }).collect();
-    samples.sort_by(|a, b| (a.part, &a.film.file).cmp(&(b.part, &b.film.file)));
-    Ok(samples)
+    let sample = |((film, selection), part): (Selected<'_>, Part)| Sample { film, class: selection.class, part };
+    selected.into_iter().zip(parts).map(sample).collect()
+}
+
+/// Films that are never tested go where their patient is, or to validation while there is room, or to training. With
+/// the patient of a test film, or from the source that is left out, they are left out.
+fn deal_others(selected: Vec<Selected<'_>>, dealt: &[Sample], experiment: &Experiment) -> Vec<Sample> {
+    let split = &experiment.split;
+    let part_of: BTreeMap<&str, Part> =
+        dealt.iter().map(|sample| (sample.film.group_id.as_str(), sample.part)).collect();
+    let rows: Vec<usize> = (0..selected.len()).collect();
+    let mut room = fraction_of(count(&selected, &rows), split.validation);
+    let mut samples = Vec::new();
+    for rows in groups(&selected, split.seed).values() {
+        let films: Vec<&Selected<'_>> = rows.iter().filter_map(|row| selected.get(*row)).collect();
+        let known = films.iter().find_map(|(film, _)| part_of.get(film.group_id.as_str()).copied());
+        if known == Some(Part::Test) || films.iter().any(|(film, _)| Some(&film.source) == split.leave_out.as_ref()) {
+            continue;
+        }
+        let fits = known.is_none() && take(&mut room, count(&selected, rows));
+        let part = known.unwrap_or(if fits { Part::Validation } else { Part::Train });
+        samples.extend(films.iter().map(|(film, it)| Sample { film: film.clone(), class: it.class, part }));
+    }
+    samples
 }
 
 /// Whether every class has a film to train and one to validate with.
@@ -169,8 +213,31 @@ pub fn to_csv(samples: &[Sample]) -> Result<String, csv::Error> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// How many of the test films are of patients who are not in the test part of another run, as [`to_csv`] saved it.
+///
+/// # Errors
+/// The table is not one of these.
+pub fn seen(saved: &str, samples: &[Sample]) -> Result<usize, csv::Error> {
+    let mut learnt = BTreeSet::new();
+    for row in csv::Reader::from_reader(saved.as_bytes()).into_deserialize() {
+        let row: Saved = row?;
+        if row.part != Part::Test {
+            learnt.insert(row.group_id);
+        }
+    }
+    let tested = samples.iter().filter(|sample| sample.part == Part::Test);
+    Ok(tested.filter(|sample| learnt.contains(&sample.film.group_id)).count())
+}
+
+/// What of a saved row tells whether its patient was learnt from.
+#[derive(Deserialize)]
+struct Saved {
+    part: Part,
+    group_id: String,
+}
+
 /// The films of every selection, no more than it asks for.
-fn select(index: &Index, experiment: &Experiment) -> Result<Vec<(Film, Finding)>, SplitError> {
+fn select<'a>(index: &Index, experiment: &'a Experiment) -> Result<Vec<Selected<'a>>, SplitError> {
     let mut selected = Vec::new();
     for wanted in &experiment.films {
         let fits = |film: &&Film| {
@@ -185,7 +252,7 @@ fn select(index: &Index, experiment: &Experiment) -> Result<Vec<(Film, Finding)>
             return Err(SplitError::NoFilms { label: wanted.label.clone(), source_name: wanted.source.clone() });
         }
         found.sort_by_cached_key(|film| drawn(experiment.split.seed, &film.file.to_string_lossy()));
-        selected.extend(found.into_iter().take(wanted.at_most).map(|film| (film.clone(), wanted.class)));
+        selected.extend(found.into_iter().take(wanted.at_most).map(|film| (film.clone(), wanted)));
     }
     Ok(selected)
 }
@@ -330,6 +397,44 @@ mod tests {
             let left_out = sample.film.source == "cohen" || sample.film.group_id == "3";
             assert_eq!(sample.part == Part::Test, left_out, "{sample:?}");
         }
+    }
+
+    #[test]
+    fn films_that_are_not_tested_change_no_part_and_never_share_a_patient_with_the_test_part() {
+        let rows: Vec<(u8, u8)> = (0..240).map(|i| (i / 80, i / 2)).collect();
+        let index = index(&rows);
+        let plain = deal(&index, &experiment()).unwrap();
+        let mut more = experiment();
+        // The covid films once more, as films of which less is known.
+        let [.., cohen, _] = more.films.as_slice() else { panic!("two sources of COVID-19") };
+        let again = Selection { class: Finding::NotCovid19, tested: false, ..cohen.clone() };
+        more.films.retain(|films| films.source != "cohen");
+        let without = deal(&index, &more).unwrap();
+        more.films.push(again);
+        let with = deal(&index, &more).unwrap();
+        let tested = |samples: &[Sample]| -> Vec<Sample> {
+            samples.iter().filter(|sample| sample.class != Finding::NotCovid19).cloned().collect()
+        };
+        assert_eq!(tested(&with), without);
+        let others: Vec<&Sample> = with.iter().filter(|sample| sample.class == Finding::NotCovid19).collect();
+        let all = plain.iter().filter(|sample| sample.film.source == "cohen").count();
+        assert!(!others.is_empty() && others.len() <= all);
+        let part_of: BTreeMap<_, _> = without.iter().map(|sample| (&sample.film.group_id, sample.part)).collect();
+        for sample in others {
+            assert_ne!(sample.part, Part::Test);
+            assert!(part_of.get(&sample.film.group_id).is_none_or(|part| *part == sample.part), "{sample:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_learnt_from_tested_patients_is_found_out() {
+        let rows: Vec<(u8, u8)> = (0..240).map(|i| (i / 80, i)).collect();
+        let index = index(&rows);
+        let samples = deal(&index, &experiment()).unwrap();
+        assert_eq!(seen(&to_csv(&samples).unwrap(), &samples).unwrap(), 0);
+        let other = deal(&index, &with(Split { seed: 1, ..experiment().split })).unwrap();
+        assert!(seen(&to_csv(&other).unwrap(), &samples).unwrap() > 10);
+        assert!(seen("part,group\nnone,1\n", &samples).is_err());
     }
 
     #[test]

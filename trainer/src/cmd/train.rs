@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         log::info!("{}: {}", part.name(), told(split::counts(&samples, part)));
     }
 
-    let (first, origin) = first_network(args, &experiment, &device)?;
+    let (first, origin) = first_network(args, &experiment, &samples, &device)?;
     let provenance = Provenance::now(&index.digest, &origin, args.device.name());
     write(&args.run.join("run.json"), provenance.to_json().as_bytes())?;
     let mut train = ready(args, &experiment, &index, &samples, Part::Train, &first, &origin)?;
@@ -168,7 +168,12 @@ fn told(counts: [u32; Finding::ALL.len()]) -> String {
 }
 
 /// The network before the first step, and what the report says of where it came from.
-fn first_network(args: &Args, experiment: &Experiment, device: &Device) -> anyhow::Result<(Net, String)> {
+fn first_network(
+    args: &Args,
+    experiment: &Experiment,
+    samples: &[Sample],
+    device: &Device,
+) -> anyhow::Result<(Net, String)> {
     let Experiment { architecture, norm, seed, .. } = *experiment;
     let classes = experiment.classes.len();
     let Beginning { weights, from, .. } = &args.begin;
@@ -188,6 +193,14 @@ fn first_network(args: &Args, experiment: &Experiment, device: &Device) -> anyho
                     run.display(),
                     theirs.architecture.name(),
                     architecture.name()
+                );
+            }
+            let seen = split::seen(&fs::read_to_string(run.join("split.csv"))?, samples)?;
+            if seen > 0 {
+                bail!(
+                    "{} was trained on patients of {seen} of this experiment's test films; give it the same \
+                     split.seed and a larger split.test",
+                    run.display()
                 );
             }
             // The norms' mode is this experiment's, the weights are theirs.

@@ -8,16 +8,15 @@ use super::block::{Block, ConvBlock, ConvBn, Kernel, Recipe};
 /// Width of the pooled feature vector.
 pub(super) const FEATURES: usize = 128;
 
-/// (input channels, output channels, stride).
-const LAYERS: [(usize, usize, usize); 6] =
-    [(3, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, FEATURES, 2)];
+/// (input channels, output channels).
+const LAYERS: [(usize, usize); 5] = [(3, 16), (16, 32), (32, 64), (64, 128), (128, FEATURES)];
 
-/// Six convolutions with ReLU.
+/// Five convolutions of stride 2 with ReLU.
 pub(super) fn blocks(live: bool, device: &Device) -> Vec<Block> {
     let recipe = Recipe { epsilon: 1e-5, same: false, live };
     LAYERS
-        .map(|(inputs, outputs, stride)| {
-            let conv = ConvBn::new(Kernel::new(inputs, outputs, 3, stride), recipe, device);
+        .map(|(inputs, outputs)| {
+            let conv = ConvBn::new(Kernel::new(inputs, outputs, 3, 2), recipe, device);
             Block::Conv(ConvBlock { conv, relu6: false })
         })
         .into()
