@@ -35,9 +35,12 @@ struct Toward {
 impl ModuleMapper for Toward {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(mut values) = self.values.next() else { return param };
-        let (old, shape, device) = (floats(param.val()), param.val().shape(), param.val().device());
-        values.iter_mut().zip(old).for_each(|(new, old)| *new = self.keep * old + (1.0 - self.keep) * *new);
-        Param::initialized(param.id, Tensor::from_data(TensorData::new(values, shape), &device))
+        // `map` keeps what a new parameter would lose: that the next stage trains it.
+        param.map(|old| {
+            let (shape, device) = (old.shape(), old.device());
+            values.iter_mut().zip(floats(old)).for_each(|(new, old)| *new = self.keep * old + (1.0 - self.keep) * *new);
+            Tensor::from_data(TensorData::new(values, shape), &device)
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use chestlight::decode::Limits;
 use chestlight::model::Model;
 use chestlight::reading;
 use chestlight::verdict::{Class, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::index::{Film, Index};
 use crate::split::Sample;
@@ -24,7 +24,7 @@ pub struct Confusion {
 }
 
 /// A fraction of films with its 95% interval after Wilson (J. Am. Stat. Assoc. 22, 1927).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Films that count.
     pub of: u32,
@@ -111,8 +111,8 @@ impl Confusion {
     }
 }
 
-/// The column of a verdict.
-fn answer(verdict: Verdict) -> usize {
+/// The column of a verdict among the [`ANSWERS`].
+pub fn answer(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Normal => 0,
         Verdict::BacterialPneumonia => 1,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::str::FromStr;
+use std::{fmt, fs, io};
 
 use chestlight::preprocess::InputGeometry;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,23 @@ pub struct Fold {
     pub number: usize,
     /// Of how many, 2 to 20.
     pub of: usize,
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+impl FromStr for Fold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let told = || format!("{text:?} is not NUMBER/OF, such as 2/5");
+        let (number, of) = text.split_once('/').ok_or_else(told)?;
+        let parse = |text: &str| text.parse().map_err(|_| told());
+        Ok(Self { number: parse(number)?, of: parse(of)? })
+    }
 }
 
 /// Bounds of the variation of training films; each film is varied by amounts drawn evenly within them.

@@ -14,7 +14,10 @@ enum Command {
     Train(cmd::train::Args),
     Ship(cmd::ship::Args),
     Evaluate(cmd::evaluate::Args),
+    #[command(subcommand)]
+    Experiment(cmd::experiment::Experiments),
     Logits(cmd::logits::Args),
+    Phantoms(cmd::phantoms::Args),
 }
 
 fn main() -> ExitCode {
@@ -24,7 +27,9 @@ fn main() -> ExitCode {
         Command::Train(args) => cmd::train::run(&args),
         Command::Ship(args) => cmd::ship::run(&args),
         Command::Evaluate(args) => cmd::evaluate::run(&args),
+        Command::Experiment(command) => cmd::experiment::run(&command),
         Command::Logits(args) => cmd::logits::run(&args),
+        Command::Phantoms(args) => cmd::phantoms::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,7 +44,7 @@ fn films_become_a_model_that_chestlight_reads_with() {
     let counted: u32 =
         model.manifest.provenance.data.iter().map(|part| part.normal + part.bacterial + part.covid19).sum();
     assert_eq!(u64::from(counted), 3 * EACH);
-    let film = fs::read(films.folder.path().join("covid-1.png")).unwrap();
+    let film = fs::read(films.folder.path().join("drawn-covid-1.png")).unwrap();
     let reading = reading::read(&model, &film, &Limits::default());
     assert!(!matches!(reading.verdict, Verdict::Refused(_) | Verdict::Fault(_)), "{reading:?}");
 
@@ -90,11 +90,11 @@ fn what_is_missing_is_told() {
     let (index, experiment) = (text(&films.index), text(&films.experiment));
     let run = films.folder.path().join("run");
     let train = |index, experiment| ["train", "--experiment", experiment, "--index", index, "--run", text(&run)];
-    fs::remove_file(films.folder.path().join("normal-3.png")).unwrap();
+    fs::remove_file(films.folder.path().join("drawn-normal-3.png")).unwrap();
     for (arguments, told) in [
         (train("absent.csv", experiment).to_vec(), "absent.csv"),
         (train(index, "absent.toml").to_vec(), "absent.toml"),
-        (train(index, experiment).to_vec(), "normal-3.png"),
+        (train(index, experiment).to_vec(), "drawn-normal-3.png"),
         (vec!["ship", "--run", text(&run), "--index", index, "--out", "x.toml"], "has `train` finished?"),
         (vec!["fetch-weights", "--from", experiment], "SHA-256"),
     ] {

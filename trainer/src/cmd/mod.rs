@@ -1,15 +1,16 @@
 //! One file a subcommand.
 
 pub mod evaluate;
+pub mod experiment;
 pub mod fetch_weights;
 pub mod logits;
+pub mod phantoms;
 pub mod ship;
 pub mod train;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use burn::module::Module as _;
@@ -60,25 +61,10 @@ pub struct Variant {
     pub seed: Option<u64>,
     /// Cross validation: which fold is the test part
     #[arg(long, value_name = "NUMBER/OF")]
-    pub fold: Option<FoldArgument>,
+    pub fold: Option<Fold>,
     /// The films of this source are the test part, and no others
     #[arg(long, value_name = "SOURCE", conflicts_with = "fold")]
     pub leave_out: Option<String>,
-}
-
-/// `2/5`: the second of five.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoldArgument(pub Fold);
-
-impl FromStr for FoldArgument {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let told = || format!("{text:?} is not NUMBER/OF, such as 2/5");
-        let (number, of) = text.split_once('/').ok_or_else(told)?;
-        let parse = |text: &str| text.parse().map_err(|_| told());
-        Ok(Self(Fold { number: parse(number)?, of: parse(of)? }))
-    }
 }
 
 impl Variant {
@@ -86,7 +72,7 @@ impl Variant {
     pub fn applied(&self, mut experiment: Experiment) -> anyhow::Result<Experiment> {
         experiment.seed = self.seed.unwrap_or(experiment.seed);
         if self.fold.is_some() || self.leave_out.is_some() {
-            experiment.split.fold = self.fold.map(|argument| argument.0);
+            experiment.split.fold = self.fold;
             experiment.split.leave_out.clone_from(&self.leave_out);
         }
         match experiment.wrong() {

@@ -1,13 +1,13 @@
 //! `chestlight-trainer ship`: from a trained network to a model that units can read with.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use burn::prelude::Device;
 use chestlight::digest::hex;
 use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, Provenance};
 use chestlight::phantom::{Opacity, Phantom};
+use chestlight::preprocess::InputTensor;
 use chestlight::reading;
 use chestlight::show::NOTICE;
 use chestlight::verdict::{Calibration, Class, Probabilities};
@@ -30,44 +30,65 @@ const GOLDEN_TOLERANCE: f32 = 0.05;
 pub struct Args {
     /// The folder of a finished run of `train`
     #[arg(long, value_name = "FOLDER")]
-    run: PathBuf,
+    pub run: PathBuf,
     /// The index that it was trained from
     #[arg(long, value_name = "CSV")]
-    index: PathBuf,
+    pub index: PathBuf,
     /// The manifest to write, NAME.toml; NAME.onnx and NAME.md come beside it
     #[arg(long, value_name = "TOML")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Told in manifest and card as the command that trained it
     #[arg(long, value_name = "TEXT", default_value = "chestlight-trainer train")]
-    command: String,
+    pub command: String,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    ship(args)?;
+    Ok(())
+}
+
+/// A finished run as files for the device's engine.
+pub struct Quantized {
+    /// The network in f32, ONNX.
+    pub float: Vec<u8>,
+    /// The network in int8, ONNX.
+    pub int8: Vec<u8>,
+    /// Inputs of the validation films, in the order of the parts.
+    validation: Vec<InputTensor>,
+}
+
+/// Quantizes the network of a finished run over its validation films; the f32 file is kept beside it.
+pub fn quantized(run: &Path, index: &Index, samples: &[Sample]) -> anyhow::Result<Quantized> {
+    let (experiment, net) = load_run(run, &Device::flex())?;
+    let validation = dataset::load_all(index, &part(samples, Part::Validation), &experiment.input, &|| {})?;
+    let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
+    let observing = bar("learning ranges", 2 * validation.len());
+    let ranges = observe(&graph, &validation, experiment.percentile, &mut || observing.inc(1))?;
+    observing.finish_and_clear();
+    let (float, int8) = (write_f32(&graph), write_int8(&graph, &ranges));
+    write(&run.join("f32.onnx"), &float)?;
+    Ok(Quantized { float, int8, validation })
+}
+
+/// Writes model, manifest and card of a finished run. Returns name and answers of each control.
+pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let Some(name) = args.out.file_stem().and_then(|name| name.to_str()) else {
         bail!("{} does not end in a name", args.out.display());
     };
-    let (experiment, net) = load_run(&args.run, &Device::flex())?;
+    let (experiment, _) = load_run(&args.run, &Device::flex())?;
     if experiment.classes != Finding::DEVICE {
         bail!("{} answers other classes than a device does; it can be begun with, not shipped", args.run.display());
     }
     let index = Index::read(&args.index)?;
     bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
-    let validation = part(&samples, Part::Validation);
-    let films = dataset::load_all(&index, &validation, &experiment.input, &|| {})?;
-    let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
-    let observing = bar("learning ranges", 2 * films.len());
-    let ranges = observe(&graph, &films, experiment.percentile, &mut || observing.inc(1))?;
-    observing.finish_and_clear();
-    let (float, int8) = (write_f32(&graph), write_int8(&graph, &ranges));
-    let float_file = args.run.join("f32.onnx");
-    fs::write(&float_file, &float).with_context(|| format!("cannot write {}", float_file.display()))?;
+    let Quantized { float, int8, validation } = quantized(&args.run, &index, &samples)?;
 
     let engine = Engine::load(&int8, &experiment.input)?;
-    let logits = films
+    let logits = validation
         .iter()
-        .zip(&validation)
+        .zip(part(&samples, Part::Validation))
         .filter_map(|(film, sample)| Some((film, sample.class.device()?)))
         .map(|(film, class)| Ok((engine.infer(film)?, class)))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -124,7 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     });
     write(&args.out.with_extension("md"), text.as_bytes())?;
     println!("{}: accuracy on the test part {}\n{NOTICE}", args.out.display(), int8_on_test.all.accuracy());
-    Ok(())
+    Ok(controls)
 }
 
 fn part(samples: &[Sample], part: Part) -> Vec<&Sample> {

@@ -1,11 +1,10 @@
 //! A small data set of phantoms and an experiment on it, for training that takes seconds.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-use chestlight::phantom::{Opacity, Phantom};
-use chestlight::radiograph::Grey;
+use chestlight_trainer::phantoms;
 
 /// Films of each class.
 pub const EACH: u64 = 20;
@@ -21,17 +20,8 @@ pub struct PhantomFilms {
 /// Draws the films and writes index and experiment.
 pub fn draw() -> PhantomFilms {
     let folder = tempfile::tempdir().unwrap();
-    let mut rows = String::from("file,label,source,group_id,licence\n");
-    for (opacity, label) in [(Opacity::None, "normal"), (Opacity::Focal, "bacterial"), (Opacity::Diffuse, "covid")] {
-        for seed in 1..=EACH {
-            let file = format!("{label}-{seed}.png");
-            write_png(&folder.path().join(&file), &Phantom::new(seed, opacity).sized(240, 224));
-            // Two films of each patient.
-            writeln!(rows, "{file},{label},drawn,{label}-{},CC0", seed / 2).unwrap();
-        }
-    }
-    let (index, experiment) = (folder.path().join("index.csv"), folder.path().join("experiment.toml"));
-    fs::write(&index, rows).unwrap();
+    let index = phantoms::draw(folder.path(), EACH).unwrap();
+    let experiment = folder.path().join("experiment.toml");
     let mut text = String::from(
         "seed = 1\narchitecture = \"efficientnet-lite0\"\npercentile = 0.9999\nrefer_below = 0.4\n\
          limits = \"Phantoms show no disease.\"\n\
@@ -50,12 +40,4 @@ pub fn draw() -> PhantomFilms {
     }
     fs::write(&experiment, text).unwrap();
     PhantomFilms { folder, index, experiment }
-}
-
-fn write_png(path: &Path, phantom: &Phantom) {
-    let radiograph = phantom.render().unwrap();
-    let Grey::U8(samples) = radiograph.pixels() else { unreachable!("phantoms have 8 bits") };
-    let mut encoder = png::Encoder::new(File::create(path).unwrap(), radiograph.width(), radiograph.height());
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header().unwrap().write_image_data(samples).unwrap();
 }
