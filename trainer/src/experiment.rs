@@ -31,8 +31,6 @@ pub struct Experiment {
     pub classes: [Finding; 3],
     /// What the figures on these films do not show, for readers of the model card; only who chose the films knows.
     pub limits: String,
-    /// Fraction of each value's samples that int8 keeps in range, 0.99 to 1.
-    pub percentile: f64,
     /// The operating point: below this probability of the likeliest class the answer is *refer*, 0 to 1.
     pub refer_below: f32,
     /// Moving average of the weights: the share of the old average that each step keeps, above 0 and below 1. The
@@ -53,6 +51,9 @@ pub struct Experiment {
     pub loss: Loss,
     /// The stages of the training, one after the other, each from the best network of the one before.
     pub stages: Vec<Stage>,
+    /// How the network becomes int8.
+    #[serde(default)]
+    pub int8: Int8,
     /// Which films, in the order in which they are asked for.
     pub films: Vec<Selection>,
     /// Films outside the data on which the model card tells what the model answers.
@@ -220,6 +221,40 @@ pub struct Loss {
     pub teacher: f32,
 }
 
+/// How a trained network becomes int8.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Int8 {
+    /// How the range of each value is chosen.
+    pub observer: Observer,
+    /// 8, or 7 for weights in -63..=63: then two products of a u8 and a weight fit an i16, which some kernels need.
+    pub weight_bits: u8,
+    /// Whether the mean error that rounded weights leave in a layer is taken out of its bias (Nagel et al.,
+    /// arXiv:1906.04721).
+    pub bias_correction: bool,
+    /// Whether the channels between two layers are scaled to use the bytes alike (cross-layer equalisation, same
+    /// paper), where that changes nothing in f32: not across ReLU6.
+    pub equalise: bool,
+}
+
+impl Default for Int8 {
+    fn default() -> Self {
+        Self { observer: Observer::Percentile(0.9999), weight_bits: 8, bias_correction: true, equalise: true }
+    }
+}
+
+/// How the range of a value is chosen from what it was on the validation films.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Observer {
+    /// This fraction of the samples stays inside at either end, 0.99 to 1.
+    Percentile(f64),
+    /// The range whose 256 steps lose the least information (Kullback-Leibler divergence).
+    Entropy,
+    /// The range with the least mean squared error.
+    Mse,
+}
+
 /// One stage of training: Adam, with the rate lowered and the training stopped by the validation loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -355,7 +390,10 @@ impl Experiment {
                 self.stages.iter().all(|stage| stage.train_from_block <= self.architecture.blocks())
             }),
             ("average", "must be above 0 and below 1", self.average.is_none_or(fraction)),
-            ("percentile", "must be 0.99 to 1", (0.99..=1.0).contains(&self.percentile)),
+            ("int8.observer", "must have a percentile of 0.99 to 1", {
+                !matches!(self.int8.observer, Observer::Percentile(inside) if !(0.99..=1.0).contains(&inside))
+            }),
+            ("int8.weight_bits", "must be 7 or 8", (7..=8).contains(&self.int8.weight_bits)),
             ("refer_below", "must be 0 to 1", (0.0..=1.0).contains(&self.refer_below)),
         ];
         rules.into_iter().find(|(_, _, holds)| !holds).map(|(key, wrong, _)| (key, wrong))
@@ -406,8 +444,9 @@ mod tests {
             ("name = \"tune\"", "name = \"head\"", "stages must"),
             ("validation = ", "fold = { number = 6, of = 5 }\nvalidation = ", "split.fold must"),
             ("[split]", "[loss]\nmixup = 0.7\n[split]", "loss must"),
-            ("percentile = ", "average = 1.0\npercentile = ", "average must"),
-            ("percentile = ", "percentile = 0.9 #", "percentile must"),
+            ("refer_below = ", "average = 1.0\nrefer_below = ", "average must"),
+            ("refer_below = ", "int8 = { observer = { percentile = 0.9 } }\nrefer_below = ", "int8.observer must"),
+            ("refer_below = ", "int8 = { weight_bits = 6 }\nrefer_below = ", "int8.weight_bits must"),
             ("limits = ", "limits = '' #", "limits must"),
             ("refer_below = ", "refer_below = 2 #", "refer_below must"),
             ("seed = ", "sead = ", "sead"),

@@ -12,6 +12,7 @@ use clap::Parser;
 enum Command {
     FetchWeights(cmd::fetch_weights::Args),
     Train(cmd::train::Args),
+    Quantize(cmd::quantize::Args),
     Ship(cmd::ship::Args),
     Evaluate(cmd::evaluate::Args),
     #[command(subcommand)]
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::FetchWeights(args) => cmd::fetch_weights::run(&args),
         Command::Train(args) => cmd::train::run(&args),
+        Command::Quantize(args) => cmd::quantize::run(&args),
         Command::Ship(args) => cmd::ship::run(&args),
         Command::Evaluate(args) => cmd::evaluate::run(&args),
         Command::Experiment(command) => cmd::experiment::run(&command),

@@ -7,8 +7,9 @@ use burn::tensor::TensorData;
 use chestlight::model::Engine;
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::{Fit, InputGeometry, InputTensor, preprocess};
+use chestlight_trainer::experiment::{Int8, Observer};
 use chestlight_trainer::net::{Architecture, Net, Norm};
-use chestlight_trainer::onnx::{Graph, observe, write_f32, write_int8};
+use chestlight_trainer::onnx::{self, Graph, equalise, noise, write_f32};
 
 const SIDE: u32 = 64;
 
@@ -38,7 +39,7 @@ fn net(architecture: Architecture) -> Net {
 
 fn films() -> Vec<InputTensor> {
     let film = |seed| preprocess(&Phantom::new(seed, Opacity::Diffuse).render().unwrap(), &geometry()).unwrap();
-    (1..=6).map(film).collect()
+    (1..=3).map(film).collect()
 }
 
 fn by_burn(net: &Net, film: &InputTensor) -> Vec<f32> {
@@ -80,19 +81,57 @@ fn f32_onnx_gives_the_networks_logits() {
 #[test]
 fn int8_onnx_gives_almost_the_same_and_no_weight_stays_in_f32() {
     for architecture in Architecture::ALL {
-        let net = net(architecture);
-        let graph = Graph::of(&net, [64, 64]);
-        let float = write_f32(&graph);
         let films = films();
         let mut ticks = 0;
-        let ranges = observe(&graph, &films, 1.0, &mut || ticks += 1).unwrap();
+        let whole = Int8 { observer: Observer::Percentile(1.0), ..Int8::default() };
+        let graph = Graph::of(&net(architecture), [64, 64]);
+        let files = onnx::files(graph, &films, &whole, &mut || ticks += 1).unwrap();
         assert_eq!(ticks, 2 * films.len());
-        let int8 = write_int8(&graph, &ranges);
+        let (float, int8) = (&files.float, &files.int8);
         assert!(int8.len() * 3 < float.len(), "{} against {} bytes", int8.len(), float.len());
         for film in &films {
-            let (exact, rounded) = (by_chestlight(&float, film), by_chestlight(&int8, film));
+            let (exact, rounded) = (by_chestlight(float, film), by_chestlight(int8, film));
             // Random weights amplify rounding more than trained ones do; a wrong scale anywhere turns the logits.
             assert!(cosine(&exact, &rounded) > 0.98, "{architecture:?}: {exact:?} against {rounded:?}");
+        }
+    }
+}
+
+#[test]
+fn every_setting_keeps_the_logits_near_those_of_the_network() {
+    let films = films();
+    let plain = Int8 { observer: Observer::Percentile(1.0), weight_bits: 8, bias_correction: false, equalise: false };
+    // Entropy clips the tails of a random network's values, which a trained one has less of.
+    for (name, settings, least) in [
+        ("plain", plain, 25.0),
+        ("7 bits", Int8 { weight_bits: 7, ..plain }, 20.0),
+        ("corrected", Int8 { bias_correction: true, ..plain }, 25.0),
+        ("equalised", Int8 { equalise: true, ..plain }, 25.0),
+        ("entropy", Int8 { observer: Observer::Entropy, ..plain }, 8.0),
+        ("mse", Int8 { observer: Observer::Mse, ..plain }, 25.0),
+    ] {
+        let graph = Graph::of(&net(Architecture::SmallCnn), [64, 64]);
+        let files = onnx::files(graph, &films, &settings, &mut || {}).unwrap();
+        let noise = noise(&files, &films).unwrap();
+        assert_eq!(noise.len(), 7, "five convolutions, the features and the logits");
+        for layer in &noise {
+            let decibels = layer.decibels.unwrap_or(f64::INFINITY);
+            assert!(decibels > least, "{name}: {} has {decibels:.1} dB", layer.name);
+        }
+    }
+}
+
+#[test]
+fn an_equalised_network_is_the_same_function() {
+    for architecture in [Architecture::SmallCnn, Architecture::Resnet50] {
+        let mut graph = Graph::of(&net(architecture), [64, 64]);
+        let before = write_f32(&graph);
+        equalise(&mut graph);
+        let after = write_f32(&graph);
+        assert_ne!(before, after, "{architecture:?}");
+        for film in films() {
+            let (a, b) = (by_chestlight(&before, &film), by_chestlight(&after, &film));
+            assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() <= 2e-3 * span(&a).max(1.0)), "{a:?} against {b:?}");
         }
     }
 }

@@ -13,9 +13,10 @@ use chestlight::show::NOTICE;
 use chestlight::verdict::{Calibration, Class, Probabilities};
 use chestlight_trainer::card::{Facts, card};
 use chestlight_trainer::evaluate::{self, Evaluation};
+use chestlight_trainer::experiment::Int8;
 use chestlight_trainer::finding::Finding;
 use chestlight_trainer::index::Index;
-use chestlight_trainer::onnx::{Graph, observe, write_f32, write_int8};
+use chestlight_trainer::onnx::{self, Graph};
 use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{calibrate, dataset};
 use sha2::{Digest, Sha256};
@@ -50,25 +51,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// A finished run as files for the device's engine.
 pub struct Quantized {
-    /// The network in f32, ONNX.
-    pub float: Vec<u8>,
-    /// The network in int8, ONNX.
-    pub int8: Vec<u8>,
+    /// The networks.
+    pub files: onnx::Files,
     /// Inputs of the validation films, in the order of the parts.
-    validation: Vec<InputTensor>,
+    pub validation: Vec<InputTensor>,
 }
 
 /// Quantizes the network of a finished run over its validation films; the f32 file is kept beside it.
-pub fn quantized(run: &Path, index: &Index, samples: &[Sample]) -> anyhow::Result<Quantized> {
+pub fn quantized(run: &Path, index: &Index, samples: &[Sample], int8: &Int8) -> anyhow::Result<Quantized> {
     let (experiment, net) = load_run(run, &Device::flex())?;
     let validation = dataset::load_all(index, &part(samples, Part::Validation), &experiment.input, &|| {})?;
     let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
     let observing = bar("learning ranges", 2 * validation.len());
-    let ranges = observe(&graph, &validation, experiment.percentile, &mut || observing.inc(1))?;
+    let files = onnx::files(graph, &validation, int8, &mut || observing.inc(1))?;
     observing.finish_and_clear();
-    let (float, int8) = (write_f32(&graph), write_int8(&graph, &ranges));
-    write(&run.join("f32.onnx"), &float)?;
-    Ok(Quantized { float, int8, validation })
+    write(&run.join("f32.onnx"), &files.float)?;
+    Ok(Quantized { files, validation })
 }
 
 /// Writes model, manifest and card of a finished run. Returns name and answers of each control.
@@ -83,7 +81,8 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let index = Index::read(&args.index)?;
     bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
-    let Quantized { float, int8, validation } = quantized(&args.run, &index, &samples)?;
+    let Quantized { files: onnx::Files { float, int8, .. }, validation } =
+        quantized(&args.run, &index, &samples, &experiment.int8)?;
 
     let engine = Engine::load(&int8, &experiment.input)?;
     let logits = validation
@@ -148,7 +147,7 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     Ok(controls)
 }
 
-fn part(samples: &[Sample], part: Part) -> Vec<&Sample> {
+pub fn part(samples: &[Sample], part: Part) -> Vec<&Sample> {
     samples.iter().filter(|sample| sample.part == part).collect()
 }
 

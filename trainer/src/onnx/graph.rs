@@ -102,6 +102,15 @@ impl Node {
     }
 }
 
+impl Node {
+    pub(super) fn dense_mut(&mut self) -> Option<&mut Dense> {
+        match &mut self.layer {
+            Layer::Conv { dense, .. } | Layer::Linear { dense } => Some(dense),
+            Layer::MaxPool { .. } | Layer::Add { .. } | Layer::Mean => None,
+        }
+    }
+}
+
 impl Graph {
     /// The graph of a trained network for inputs of `size` (height, width).
     pub fn of(net: &Net, size: [usize; 2]) -> Self {

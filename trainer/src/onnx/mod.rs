@@ -3,17 +3,55 @@
 //! [`Graph`] is the network as a list of five kinds of layer; [`write_f32`] and [`write_int8`] write it as ONNX
 //! opset 13 from what it holds, and [`observe`] runs the f32 file to learn the ranges that the int8 file needs.
 
+mod equalise;
 mod graph;
 mod observe;
 mod proto;
 mod quantize;
+mod range;
+mod report;
 
+pub use equalise::equalise;
 pub use graph::{Activation, Dense, FEATURES, Graph, INPUT, Layer, Node, OUTPUT};
-pub use observe::{ObserveError, Range, Ranges, observe};
+pub use observe::{ObserveError, Observed, Ranges, observe};
 pub use quantize::write_int8;
+pub use range::Range;
+pub use report::{LayerNoise, noise};
 
+use crate::experiment::Int8;
+use chestlight::preprocess::InputTensor;
 use proto::{Builder, ints, number};
 use tract_onnx::pb::AttributeProto;
+
+/// A network in both forms.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// f32.
+    pub float: Vec<u8>,
+    /// int8.
+    pub int8: Vec<u8>,
+    /// The network that was rounded to int8: the same function as the f32 one, equalised where that was asked for.
+    pub rounded: Graph,
+}
+
+/// Writes the network in f32, and in int8 as the settings say, with what the films tell of its values. `tick` hears
+/// every film, twice.
+///
+/// # Errors
+/// [`ObserveError`].
+pub fn files(
+    mut graph: Graph,
+    films: &[InputTensor],
+    settings: &Int8,
+    tick: &mut dyn FnMut(),
+) -> Result<Files, ObserveError> {
+    let float = write_f32(&graph);
+    if settings.equalise {
+        equalise(&mut graph);
+    }
+    let observed = observe(&graph, films, settings.observer, tick)?;
+    Ok(Files { float, int8: write_int8(&graph, &observed, settings), rounded: graph })
+}
 
 /// The network as f32 ONNX, input `[1, 3, height, width]`, output `[1, classes]` logits.
 pub fn write_f32(graph: &Graph) -> Vec<u8> {

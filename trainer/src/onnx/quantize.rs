@@ -1,12 +1,12 @@
 //! Static quantization in the QDQ form: u8 asymmetric activations, s8 symmetric weights by output channel, s32 bias.
 //! tract, onnxruntime and OpenVINO all load it.
 
-use super::graph::{Dense, Graph};
-use super::observe::{Range, Ranges};
+use super::graph::{Dense, Graph, Layer};
+use super::observe::{Observed, Ranges};
 use super::proto::{Builder, number};
+use super::range::Range;
+use crate::experiment::Int8;
 
-/// The largest weight, so that -127..=127 is symmetric.
-const WEIGHT_MAX: f32 = 127.0;
 /// A bias stays below it, half of what an i32 holds, so that sums have room.
 const BIAS_MAX: f32 = (1 << 30) as f32;
 
@@ -32,26 +32,48 @@ struct Quantized {
 }
 
 impl Quantized {
-    fn of(dense: &Dense, input: Step) -> Self {
+    /// With the `means` of the input's channels, the bias takes what the rounded weights add on average.
+    fn of(dense: &Dense, input: Step, bits: u8, means: Option<&[f32]>) -> Self {
+        let most = ((1u32 << (bits - 1)) - 1) as f32;
         let per_output = dense.weight.len() / dense.bias.len().max(1);
         let mut quantized = Self { scales: Vec::new(), weight: Vec::new(), bias: Vec::new() };
-        for (weights, bias) in dense.weight.chunks(per_output.max(1)).zip(&dense.bias) {
+        for (output, (weights, bias)) in dense.weight.chunks(per_output.max(1)).zip(&dense.bias).enumerate() {
             let largest = weights.iter().fold(0.0f32, |largest, weight| largest.max(weight.abs()));
             // A channel that is almost dead but has a bias needs the coarser scale, or its bias would overflow.
-            let scale = (largest / WEIGHT_MAX).max(bias.abs() / (input.scale * BIAS_MAX)).max(f32::MIN_POSITIVE);
-            let byte = |weight: &f32| (weight / scale).round_ties_even().clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8;
-            quantized.weight.extend(weights.iter().map(byte));
-            quantized.bias.push((bias / (scale * input.scale)).round_ties_even() as i32);
+            let scale = (largest / most).max(bias.abs() / (input.scale * BIAS_MAX)).max(f32::MIN_POSITIVE);
+            let byte = |weight: &f32| (weight / scale).round_ties_even().clamp(-most, most) as i8;
+            let bytes: Vec<i8> = weights.iter().map(byte).collect();
+            let corrected =
+                bias - means.map_or(0.0, |means| mean_error(weights, &bytes, scale, means_of(dense, output, means)));
+            quantized.weight.extend(bytes);
+            quantized.bias.push((corrected / (scale * input.scale)).round_ties_even() as i32);
             quantized.scales.push(scale);
         }
         quantized
     }
 }
 
+/// What the rounding of an output channel's weights adds to it on average, `means` being those of the channels that
+/// it reads.
+fn mean_error(weights: &[f32], bytes: &[i8], scale: f32, means: &[f32]) -> f32 {
+    let area = (weights.len() / means.len().max(1)).max(1);
+    let errors: Vec<f32> = weights.iter().zip(bytes).map(|(weight, byte)| f32::from(*byte) * scale - weight).collect();
+    errors.chunks(area).zip(means).map(|(errors, mean)| errors.iter().sum::<f32>() * mean).sum()
+}
+
+/// The means of the input channels that an output channel reads: all, or those of its group.
+fn means_of<'a>(dense: &Dense, output: usize, means: &'a [f32]) -> &'a [f32] {
+    let inputs = dense.shape.get(1).copied().unwrap_or(1).max(1);
+    let groups = (means.len() / inputs).max(1);
+    let group = output * groups / dense.bias.len().max(1);
+    means.get(group * inputs..(group + 1) * inputs).unwrap_or_default()
+}
+
 /// The network as int8 ONNX. Every value that a layer reads passes `QuantizeLinear` and `DequantizeLinear` in its
 /// range; a value without a range passes unquantized.
-pub fn write_int8(graph: &Graph, ranges: &Ranges) -> Vec<u8> {
+pub fn write_int8(graph: &Graph, observed: &Observed, settings: &Int8) -> Vec<u8> {
     let mut file = Builder::new(graph);
+    let ranges = shared_by_pools(graph, &observed.ranges);
     let mut quantized = Vec::new();
     for node in &graph.nodes {
         let inputs: Vec<String> = node
@@ -66,14 +88,31 @@ pub fn write_int8(graph: &Graph, ranges: &Ranges) -> Vec<u8> {
                 format!("{name}.dequantized")
             })
             .collect();
-        let range = node.inputs.first().and_then(|name| ranges.get(name));
+        let read = node.inputs.first();
+        let range = read.and_then(|name| ranges.get(name));
         let weights = node.dense().zip(range).map(|(dense, range)| {
+            let means = read.and_then(|name| observed.means.get(name)).filter(|_| settings.bias_correction);
             let input = Step::of(range);
-            constants(&mut file, &node.name, dense, &Quantized::of(dense, input), input)
+            let integers = Quantized::of(dense, input, settings.weight_bits, means.map(Vec::as_slice));
+            constants(&mut file, &node.name, dense, &integers, input)
         });
         super::layer(&mut file, node, &inputs, weights, ranges.contains_key(&node.name));
     }
     file.encode()
+}
+
+/// The largest of some values lies in their range: a pooled value keeps the steps of what was pooled, so that
+/// pooling bytes is exact.
+fn shared_by_pools(graph: &Graph, ranges: &Ranges) -> Ranges {
+    let mut ranges = ranges.clone();
+    for node in &graph.nodes {
+        let pooled = matches!(node.layer, Layer::MaxPool { .. }) && ranges.contains_key(&node.name);
+        let range = node.inputs.first().and_then(|input| ranges.get(input)).copied();
+        if let Some(range) = range.filter(|_| pooled) {
+            ranges.insert(node.name.clone(), range);
+        }
+    }
+    ranges
 }
 
 /// Writes the pair that takes `name` through bytes.
@@ -133,14 +172,16 @@ mod tests {
             weight in prop::collection::vec(-3.0f32..3.0, 8),
             bias in prop::collection::vec(-100.0f32..100.0, 2),
             dead in any::<bool>(),
+            bits in 7u8..=8,
         ) {
             let weight = if dead { vec![1e-30; 8] } else { weight };
             let dense = Dense { shape: vec![2, 4, 1, 1], weight, bias };
             let input = Step { scale: 1e-3, zero_point: 7 };
-            let integers = Quantized::of(&dense, input);
+            let integers = Quantized::of(&dense, input, bits, None);
             for (index, weight) in dense.weight.iter().enumerate() {
                 let scale = integers.scales[index / 4];
                 prop_assert!((f32::from(integers.weight[index]) * scale - weight).abs() <= scale * 0.501);
+                prop_assert!(integers.weight[index].unsigned_abs() < 1 << (bits - 1));
             }
             for (index, bias) in dense.bias.iter().enumerate() {
                 let scale = integers.scales[index] * input.scale;
@@ -149,5 +190,30 @@ mod tests {
                 prop_assert!((integers.bias[index] as f32 * scale - bias).abs() <= scale * 0.6 + bias.abs() * 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn a_corrected_bias_takes_out_what_rounding_adds_on_average() {
+        // Three input channels of one weight each, and a mean for each.
+        let (weight, means) = (vec![1.0, 0.301, -0.204], [10.0, 4.0, 7.0]);
+        let dense = Dense { shape: vec![1, 3, 1, 1], weight, bias: vec![0.5] };
+        let input = Step { scale: 1e-3, zero_point: 0 };
+        let exact: f32 = dense.weight.iter().zip(means).map(|(weight, mean)| weight * mean).sum::<f32>() + 0.5;
+        let told = |means: Option<&[f32]>| {
+            let integers = Quantized::of(&dense, input, 7, means);
+            let products = integers.weight.iter().zip([10.0, 4.0, 7.0]).map(|(byte, mean)| f32::from(*byte) * mean);
+            (products.sum::<f32>() + integers.bias[0] as f32 * input.scale) * integers.scales[0]
+        };
+        assert!((told(None) - exact).abs() > 5e-3, "the test needs an error to correct");
+        assert!((told(Some(&means)) - exact).abs() < 1e-4);
+    }
+
+    #[test]
+    fn an_output_reads_the_means_of_its_group() {
+        let dense = |shape: [usize; 4]| Dense { shape: shape.to_vec(), weight: vec![], bias: vec![0.0; shape[0]] };
+        let means = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(means_of(&dense([2, 4, 3, 3]), 1, &means), means);
+        assert_eq!(means_of(&dense([4, 1, 3, 3]), 2, &means), [3.0]);
+        assert_eq!(means_of(&dense([6, 2, 1, 1]), 3, &means), [3.0, 4.0]);
     }
 }

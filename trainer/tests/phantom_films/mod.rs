@@ -23,7 +23,7 @@ pub fn draw() -> PhantomFilms {
     let index = phantoms::draw(folder.path(), EACH).unwrap();
     let experiment = folder.path().join("experiment.toml");
     let mut text = String::from(
-        "seed = 1\narchitecture = \"efficientnet-lite0\"\npercentile = 0.9999\nrefer_below = 0.4\n\
+        "seed = 1\narchitecture = \"efficientnet-lite0\"\nrefer_below = 0.4\n\
          limits = \"Phantoms show no disease.\"\n\
          [input]\nwidth = 64\nheight = 64\nfit = \"stretch\"\nexposure_low = 0.01\nexposure_high = 0.99\n\
          mean = 127.0\nstd = 128.0\n\

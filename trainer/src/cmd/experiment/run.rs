@@ -102,7 +102,7 @@ fn by_engine(
     samples: &[Sample],
     test: &[&Sample],
 ) -> anyhow::Result<Vec<Judged>> {
-    let int8 = ship::quantized(&args.run, index, samples)?.int8;
+    let int8 = ship::quantized(&args.run, index, samples, &experiment.int8)?.files.int8;
     write(&args.run.join("model.onnx"), &int8)?;
     let engine = Engine::load(&int8, &experiment.input)?;
     let bar = bar("measuring", test.len());
