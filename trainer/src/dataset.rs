@@ -1,13 +1,14 @@
 //! Films as network inputs, through the device's own decoder and preprocessing.
 
 use std::path::PathBuf;
-use std::{fs, io, thread};
+use std::{fs, io};
 
 use chestlight::decode::{DecodeError, Limits, decode};
 use chestlight::preprocess::{InputGeometry, InputTensor, PreprocessError, preprocess};
 use thiserror::Error;
 
 use crate::index::Index;
+use crate::parallel;
 use crate::split::Sample;
 
 /// A film of the index cannot be used. Training stops: a silently smaller data set would be another experiment.
@@ -51,24 +52,9 @@ pub fn load_all(
     geometry: &InputGeometry,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Vec<InputTensor>, FilmError> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let each = samples.len().div_ceil(threads).max(1);
-    let read = |samples: &[&Sample]| -> Result<Vec<InputTensor>, FilmError> {
-        samples
-            .iter()
-            .map(|sample| {
-                tick();
-                load(index, sample, geometry)
-            })
-            .collect()
+    let load = |sample: &&Sample| {
+        tick();
+        load(index, sample, geometry)
     };
-    let parts: Vec<_> = thread::scope(|scope| {
-        let parts: Vec<_> = samples.chunks(each).map(|samples| scope.spawn(move || read(samples))).collect();
-        parts.into_iter().map(thread::ScopedJoinHandle::join).collect()
-    });
-    let mut tensors = Vec::with_capacity(samples.len());
-    for part in parts {
-        tensors.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-    }
-    Ok(tensors)
+    parallel::each(samples, load).into_iter().collect()
 }

@@ -70,6 +70,13 @@ impl Confusion {
         }
     }
 
+    /// Counts one film of a class, as an output of the device, by the column of its answer.
+    pub fn count(&mut self, class: usize, column: usize) {
+        if let Some(count) = self.counts.get_mut(class).and_then(|row| row.get_mut(column)) {
+            *count += 1;
+        }
+    }
+
     fn row(&self, class: usize) -> [u32; 6] {
         self.counts.get(class).copied().unwrap_or_default()
     }

@@ -31,6 +31,16 @@ pub struct Film {
     /// The film that this one repeats; empty for a film of its own.
     #[serde(default)]
     pub near_duplicate_of: String,
+    /// The patient's age, years; empty where it is not known.
+    #[serde(default)]
+    pub age: String,
+}
+
+impl Film {
+    /// Whether the patient is known to be 18 years or older.
+    pub fn is_adult(&self) -> bool {
+        self.age.trim().parse::<f32>().is_ok_and(|years| years >= 18.0)
+    }
 }
 
 /// The index and what its paths mean.

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
-use std::thread;
 
 use burn::prelude::*;
 use burn::tensor::TensorData;
@@ -15,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::augment;
 use crate::experiment::Augment;
 use crate::net::{Net, floats};
+use crate::parallel;
 
 /// Films that go through standing blocks at a time.
 const BATCH: usize = 16;
@@ -43,17 +43,10 @@ impl Films {
     /// The given views, `[picks, 3, height, width]`.
     fn batch(&self, picks: &[Pick], device: &Device) -> Tensor<4> {
         let plane = |&(film, view): &Pick| {
-            let tensor = self.tensors.get(film)?;
-            Some(augment::view(tensor, &self.augment, self.seed, film, view).plane)
+            let tensor = self.tensors.get(film);
+            tensor.map_or_else(Vec::new, |tensor| augment::view(tensor, &self.augment, self.seed, film, view).plane)
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let each = picks.len().div_ceil(threads).max(1);
-        let planes: Vec<f32> = thread::scope(|scope| {
-            let make = |picks: &'_ [Pick]| picks.iter().filter_map(plane).flatten().collect::<Vec<f32>>();
-            let parts: Vec<_> = picks.chunks(each).map(|picks| scope.spawn(move || make(picks))).collect();
-            // A panic in a part would leave its films out; the shape below would then not fit, which panics in turn.
-            parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-        });
+        let planes = parallel::each(picks, plane).concat();
         let [height, width] = self.tensors.first().map_or([0, 0], |tensor| [tensor.height, tensor.width]);
         Tensor::<4>::from_data(TensorData::new(planes, [picks.len(), 1, height, width]), device).repeat_dim(1, 3)
     }

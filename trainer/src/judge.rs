@@ -8,13 +8,13 @@ use chestlight::decode::Limits;
 use chestlight::model::{Engine, EngineError, Model};
 use chestlight::preprocess::InputGeometry;
 use chestlight::reading;
+use chestlight::verdict::Probabilities;
 use thiserror::Error;
 
 use crate::dataset::{self, FilmError};
 use crate::evaluate::answer;
 use crate::finding::Finding;
 use crate::index::Index;
-use crate::result::Judged;
 use crate::split::Sample;
 
 /// A film could not be judged.
@@ -31,6 +31,32 @@ pub enum JudgeError {
     Engine(#[from] EngineError),
 }
 
+/// One film and what was answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// Its place among the films that were asked for.
+    pub place: usize,
+    /// The patient.
+    pub group: String,
+    /// The output that is right.
+    pub truth: usize,
+    /// The output that was answered; none for *refer*, *refused* and *fault*.
+    pub answer: Option<usize>,
+    /// What the device said, as a column of [`crate::evaluate::ANSWERS`].
+    pub column: usize,
+    /// The calibrated probabilities, when the network ran.
+    pub probabilities: Option<[f32; 3]>,
+    /// Wall time of the reading.
+    pub milliseconds: f64,
+}
+
+/// The median wall time of a reading, milliseconds; 0 where there are none.
+pub fn median_milliseconds(judged: &[Judged]) -> f64 {
+    let mut times: Vec<f64> = judged.iter().map(|film| film.milliseconds).collect();
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// Reads films as a unit does; only films of a class of the device are judged.
 ///
 /// # Errors
@@ -42,11 +68,19 @@ pub fn by_device(
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<Judged>, JudgeError> {
     let mut judged = Vec::new();
-    for sample in samples {
+    for (place, sample) in samples.iter().enumerate() {
         let Some(truth) = output(sample, &Finding::DEVICE) else { continue };
         let reading = reading::read(model, &fs::read(index.path(&sample.film))?, &Limits::default());
-        let answer = Some(answer(reading.verdict)).filter(|column| *column < Finding::DEVICE.len());
-        judged.push(Judged { group: sample.film.group_id.clone(), truth, answer, milliseconds: reading.ms.total });
+        let column = answer(reading.verdict);
+        judged.push(Judged {
+            place,
+            group: sample.film.group_id.clone(),
+            truth,
+            answer: Some(column).filter(|column| *column < Finding::DEVICE.len()),
+            column,
+            probabilities: reading.probabilities.map(Probabilities::to_array),
+            milliseconds: reading.ms.total,
+        });
         tick();
     }
     Ok(judged)
@@ -63,14 +97,16 @@ pub fn by_engine(
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<Judged>, JudgeError> {
     let mut judged = Vec::new();
-    for sample in samples {
+    for (place, sample) in samples.iter().enumerate() {
         let Some(truth) = output(sample, outputs) else { continue };
         let start = Instant::now();
         let logits = engine.infer(&dataset::load(index, sample, geometry)?)?.0;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let highest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         let answer = highest.map(|(output, _)| output);
-        judged.push(Judged { group: sample.film.group_id.clone(), truth, answer, milliseconds });
+        let column = answer.unwrap_or_default();
+        let group = sample.film.group_id.clone();
+        judged.push(Judged { place, group, truth, answer, column, probabilities: None, milliseconds });
         tick();
     }
     Ok(judged)

@@ -1,17 +1,42 @@
-//! `chestlight-trainer evaluate`: a model's confusion matrix, measured through chestlight.
+//! `chestlight-trainer evaluate`: what a model is worth, measured through chestlight.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chestlight::model::ModelFiles;
+use chestlight::decode::{Limits, decode};
+use chestlight::model::{Model, ModelFiles};
+use chestlight::preprocess::preprocess;
+use chestlight::reading;
 use chestlight::show::NOTICE;
-use chestlight_trainer::evaluate::{self, ANSWERS};
-use chestlight_trainer::experiment::Experiment;
-use chestlight_trainer::index::Index;
-use chestlight_trainer::split::{self, Part, Sample};
-use serde_json::json;
+use chestlight::verdict::Class;
+use chestlight_trainer::evaluate::{ANSWERS, Confusion, Rate, answer};
+use chestlight_trainer::experiment::{Control, Experiment};
+use chestlight_trainer::index::{Film, Index};
+use chestlight_trainer::judge::{self, Judged, median_milliseconds};
+use chestlight_trainer::measure::{calibrated, coverage, curves, retempered, scores};
+use chestlight_trainer::perturb::Perturbation;
+use chestlight_trainer::report::{
+    Calibration, ClassFigures, Controls, External, ModelName, Part, Report, Stress, WorstError, page,
+};
+use chestlight_trainer::result::JobResult;
+use chestlight_trainer::source::{self, Features};
+use chestlight_trainer::split::{self, Sample};
+use chestlight_trainer::{onnx, parallel};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, imageops};
 
-use super::bar;
+use super::{bar, read_curve, write};
+
+/// Wrong answers that the page shows.
+const WORST: usize = 12;
+/// Films of each source over which the source predictor is fitted.
+const PREDICTED: usize = 150;
+/// Sources of fewer films are too few to be told apart.
+const FEWEST: usize = 20;
+/// Side of a small picture, pixels.
+const THUMBNAIL: u32 = 160;
 
 /// Measures a model on the films of an experiment, read by chestlight as a unit reads them
 #[derive(clap::Args)]
@@ -27,7 +52,17 @@ pub struct Args {
     index: PathBuf,
     /// Which part
     #[arg(long, value_enum, default_value = "test")]
-    part: Part,
+    part: split::Part,
+    /// The whole report: a page that needs nothing else, and its figures as JSON beside it. It holds small pictures
+    /// of films
+    #[arg(long, value_name = "HTML")]
+    out: Option<PathBuf>,
+    /// The run that made the model, for its learning curve
+    #[arg(long, value_name = "FOLDER", requires = "out")]
+    run: Option<PathBuf>,
+    /// result.json of a job that left a source out; may be repeated
+    #[arg(long, value_name = "FILE", requires = "out")]
+    leave_one_out: Vec<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -36,32 +71,319 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = ModelFiles::read(&args.model)?.load()?;
+    let experiment = Experiment::read(&args.experiment)?;
     let index = Index::read(&args.index)?;
-    let samples = split::deal(&index, &Experiment::read(&args.experiment)?)?;
-    let samples: Vec<&Sample> = samples.iter().filter(|sample| sample.part == args.part).collect();
-    let bar = bar("reading", samples.len());
-    let evaluation = evaluate::evaluate(&model, &index, &samples, &mut || bar.inc(1))
-        .context("a film of the index cannot be read")?;
-    bar.finish_and_clear();
+    let all = split::deal(&index, &experiment)?;
+    let samples: Vec<&Sample> = all.iter().filter(|sample| sample.part == args.part).collect();
+    let reading = bar("reading", samples.len());
+    let judged = judge::by_device(&model, &index, &samples, &mut || reading.inc(1))?;
+    reading.finish_and_clear();
+    let whole = args.out.is_some();
+    let examined = Examined { args, model: &model, index: &index, samples: &samples, judged: &judged };
+    let report = examined.report(&experiment, &all, whole)?;
+    if let Some(out) = &args.out {
+        write(out, page(&report).as_bytes())?;
+        write(&out.with_extension("json"), serde_json::to_string_pretty(&report)?.as_bytes())?;
+    }
     if args.json {
-        let report = json!({
-            "schema": 1,
-            "notice": NOTICE,
-            "model": { "name": model.manifest.name, "digest": model.manifest.digest },
-            "part": args.part,
-            "answers": ANSWERS,
-            "confusion": evaluation.all,
-            "accuracy": evaluation.all.accuracy(),
-            "by_source": evaluation.by_source,
-        });
-        println!("{report}");
+        println!("{}", serde_json::to_string(&report)?);
         return Ok(());
     }
-    println!("{} on the {} part\n\n{}", model.manifest.name, args.part.name(), evaluation.all.table());
-    println!("accuracy {}", evaluation.all.accuracy());
-    for (source, confusion) in &evaluation.by_source {
+    println!("{} on the {} part\n\n{}", report.model.name, report.part, report.confusion.table());
+    println!("accuracy {}", report.accuracy);
+    for (source, confusion) in &report.by_source {
         println!("  {source}: {}", confusion.accuracy());
+    }
+    if let Some(out) = &args.out {
+        println!("\n{}", out.display());
     }
     println!("\n{NOTICE}");
     Ok(())
+}
+
+/// A model, and the films that it was asked about.
+struct Examined<'a> {
+    args: &'a Args,
+    model: &'a Model,
+    index: &'a Index,
+    samples: &'a [&'a Sample],
+    judged: &'a [Judged],
+}
+
+impl Examined<'_> {
+    /// The report; without `whole` only what the readings themselves tell.
+    fn report(&self, experiment: &Experiment, all: &[Sample], whole: bool) -> anyhow::Result<Report> {
+        let Self { args, model, index, judged, .. } = self;
+        let mut confusion = Confusion::default();
+        let mut by_source: BTreeMap<String, Confusion> = BTreeMap::new();
+        let mut licences: BTreeMap<String, u32> = BTreeMap::new();
+        for film in *judged {
+            confusion.count(film.truth, film.column);
+            let film_of = self.film(film);
+            by_source.entry(film_of.source.clone()).or_default().count(film.truth, film.column);
+            let licence = if film_of.licence.is_empty() { "not stated" } else { &film_of.licence };
+            *licences.entry(licence.to_owned()).or_default() += 1;
+        }
+        let answers: Vec<([f32; 3], usize)> =
+            judged.iter().filter_map(|film| Some((film.probabilities?, film.truth))).collect();
+        let told = || format!("no film of the {} part got as far as the network", args.part.name());
+        let temperature = model.manifest.calibration.temperature;
+        // The calibrated logarithms are the logits over the temperature; the inverse takes that back.
+        let before: Vec<_> = answers.iter().map(|(p, truth)| (retempered(*p, 1.0 / temperature), *truth)).collect();
+        let calibration = Calibration { temperature, before: calibrated(&before), after: calibrated(&answers) };
+
+        let external = if whole { self.external(&experiment.controls, all)? } else { Vec::new() };
+        let not_asked = || "ask for the whole report with --out".to_owned();
+        Ok(Report {
+            schema: 1,
+            notice: NOTICE,
+            model: ModelName { name: model.manifest.name.clone(), digest: model.manifest.digest.clone() },
+            index: index.digest.clone(),
+            part: args.part.name(),
+            limits: experiment.limits.clone(),
+            answers: ANSWERS,
+            accuracy: confusion.accuracy(),
+            confusion,
+            by_source,
+            scores: scores(judged),
+            milliseconds: median_milliseconds(judged),
+            classes: classes(&confusion, &answers),
+            calibration: if answers.is_empty() { Part::missing(told()) } else { Part::Measured(calibration) },
+            coverage: if answers.is_empty() { Part::missing(told()) } else { Part::Measured(coverage(&answers)) },
+            refer_below: model.manifest.calibration.refer_below,
+            controls: if whole { self.controls()? } else { Part::missing(not_asked()) },
+            source_predictor: if whole { self.source_predictor(&external)? } else { Part::missing(not_asked()) },
+            adults: if whole { self.adults(&external) } else { Part::missing(not_asked()) },
+            external: match external {
+                _ if !whole => Part::missing(not_asked()),
+                none if none.is_empty() => Part::missing("the experiment names no [[controls]]"),
+                some => Part::Measured(some.iter().map(|it| told_external(&it.name, &it.columns)).collect()),
+            },
+            leave_one_out: left_out(&args.leave_one_out)?,
+            stress: if whole { self.stress()? } else { Part::missing(not_asked()) },
+            training: match &args.run {
+                Some(run) => Part::Measured(read_curve(run)?),
+                None => Part::missing("name the run that made the model with --run"),
+            },
+            licences,
+            worst_errors: if whole { Part::Measured(self.worst_errors()?) } else { Part::missing(not_asked()) },
+            command: std::env::args().collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    fn film(&self, judged: &Judged) -> &Film {
+        // Every judged film has its place among the samples.
+        #[expect(clippy::indexing_slicing, reason = "the place comes from these samples")]
+        &self.samples[judged.place].film
+    }
+
+    /// Accuracy by the highest probability when every film is changed.
+    fn accuracy_under(&self, perturbation: Option<Perturbation>) -> anyhow::Result<Rate> {
+        let right = parallel::each(self.judged, |film| -> anyhow::Result<bool> {
+            let mut radiograph = decoded(&self.index.path(self.film(film)))?;
+            if let Some(perturbation) = perturbation {
+                radiograph = perturbation.applied(&radiograph)?;
+            }
+            let (class, _) = reading::probabilities(self.model, &radiograph)?.top();
+            Ok(Class::ALL.iter().position(|it| *it == class) == Some(film.truth))
+        });
+        let right: Vec<bool> = right.into_iter().collect::<anyhow::Result<_>>()?;
+        Ok(Rate::new(right.iter().filter(|right| **right).count() as u32, right.len() as u32))
+    }
+
+    fn controls(&self) -> anyhow::Result<Part<Controls>> {
+        let most = (0..3).map(|class| self.judged.iter().filter(|film| film.truth == class).count()).max();
+        Ok(Part::Measured(Controls {
+            unchanged: self.accuracy_under(None)?,
+            black_centre: self.accuracy_under(Some(Perturbation::BlackCentre))?,
+            border_only: self.accuracy_under(Some(Perturbation::BorderOnly))?,
+            chance: most.unwrap_or(0) as f64 / self.judged.len().max(1) as f64,
+        }))
+    }
+
+    fn stress(&self) -> anyhow::Result<Part<Vec<Stress>>> {
+        use Perturbation::{Clip, Gamma, Noise, Rotate};
+        let kinds = [
+            ("Rotation", [-15.0, -7.0, 7.0, 15.0].map(Rotate).to_vec()),
+            ("Exposure", [Gamma(0.6), Gamma(1.6), Clip(0.8), Clip(0.6)].to_vec()),
+            ("Noise", [0.02, 0.05, 0.1].map(Noise).to_vec()),
+        ];
+        let bar = bar("stress", kinds.iter().map(|(_, changes)| changes.len()).sum());
+        let stress = kinds
+            .into_iter()
+            .map(|(name, changes)| {
+                let measured = |change: Perturbation| {
+                    bar.inc(1);
+                    Ok((change.name(), self.accuracy_under(Some(change))?))
+                };
+                Ok(Stress { name, points: changes.into_iter().map(measured).collect::<anyhow::Result<_>>()? })
+            })
+            .collect::<anyhow::Result<_>>()?;
+        bar.finish_and_clear();
+        Ok(Part::Measured(stress))
+    }
+
+    /// Films of the controls and what was answered.
+    fn external(&self, controls: &[Control], all: &[Sample]) -> anyhow::Result<Vec<Answered>> {
+        controls
+            .iter()
+            .map(|control| {
+                let films: Vec<Film> = split::control(self.index, control, all).into_iter().cloned().collect();
+                let bar = bar("films from elsewhere", films.len());
+                let columns = parallel::each(&films, |film| -> anyhow::Result<usize> {
+                    bar.inc(1);
+                    let path = self.index.path(film);
+                    let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                    Ok(answer(reading::read(self.model, &bytes, &Limits::default()).verdict))
+                });
+                bar.finish_and_clear();
+                let columns = columns.into_iter().collect::<anyhow::Result<_>>()?;
+                Ok(Answered { name: control.name.clone(), films, columns })
+            })
+            .collect()
+    }
+
+    /// Adults of the part, class by class, and of each control.
+    fn adults(&self, external: &[Answered]) -> Part<Vec<External>> {
+        let mut adults = Vec::new();
+        for (class, name) in Class::ALL.iter().enumerate() {
+            let films = self.judged.iter().filter(|film| film.truth == class && self.film(film).is_adult());
+            let columns: Vec<usize> = films.map(|film| film.column).collect();
+            let name = format!("{} of the {} part", name.name(), self.args.part.name());
+            adults.push(told_external(&name, &columns));
+        }
+        for it in external {
+            let films = it.films.iter().zip(&it.columns).filter(|(film, _)| film.is_adult());
+            adults.push(told_external(&it.name, &films.map(|(_, column)| *column).collect::<Vec<_>>()));
+        }
+        if adults.iter().all(|it| it.called_covid19.all == 0) {
+            return Part::missing("the index tells no age of 18 or more of these films (column age)");
+        }
+        // A class without adults is shown with its zeros: that is the finding.
+        Part::Measured(adults)
+    }
+
+    fn source_predictor(&self, external: &[Answered]) -> anyhow::Result<Part<source::SourcePrediction>> {
+        let own = self.judged.iter().map(|film| self.film(film));
+        let mut by_source: BTreeMap<&str, Vec<&Film>> = BTreeMap::new();
+        for film in own.chain(external.iter().flat_map(|it| &it.films)) {
+            let films = by_source.entry(&film.source).or_default();
+            if films.len() < PREDICTED {
+                films.push(film);
+            }
+        }
+        let films: Vec<&Film> = by_source.into_values().filter(|films| films.len() >= FEWEST).flatten().collect();
+        let tensors = parallel::each(&films, |film| -> anyhow::Result<_> {
+            Ok(preprocess(&decoded(&self.index.path(film))?, &self.model.manifest.input)?)
+        });
+        let tensors = tensors.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let path = self.args.model.with_extension("onnx");
+        let network = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let values = match onnx::features(&network, &tensors) {
+            Ok(values) => values,
+            Err(error) => return Ok(Part::missing(error.to_string())),
+        };
+        let features = films.iter().zip(values).map(|(film, values)| Features {
+            group: film.group_id.clone(),
+            source: film.source.clone(),
+            values,
+        });
+        Ok(match source::predict(&features.collect::<Vec<_>>()) {
+            Some(found) => Part::Measured(found),
+            None => Part::missing(format!("fewer than two sources have {FEWEST} films")),
+        })
+    }
+
+    fn worst_errors(&self) -> anyhow::Result<Vec<WorstError>> {
+        let sure = |film: &&Judged| film.probabilities.map_or(0.0, |all| all.into_iter().fold(0.0, f32::max));
+        let mut wrong: Vec<&Judged> = self.judged.iter().filter(|film| film.answer != Some(film.truth)).collect();
+        wrong.sort_by(|a, b| sure(b).total_cmp(&sure(a)));
+        wrong
+            .into_iter()
+            .take(WORST)
+            .map(|film| {
+                let of = self.film(film);
+                let class = Class::ALL.get(film.truth).copied().unwrap_or(Class::Normal);
+                Ok(WorstError {
+                    file: of.file.display().to_string(),
+                    truth: class.name(),
+                    answer: ANSWERS.get(film.column).copied().unwrap_or_default(),
+                    probability: sure(&film),
+                    thumbnail: thumbnail(&self.index.path(of))?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Films of a control and the column of each answer.
+struct Answered {
+    name: String,
+    films: Vec<Film>,
+    columns: Vec<usize>,
+}
+
+fn told_external(name: &str, columns: &[usize]) -> External {
+    let mut answers = [0; 6];
+    for column in columns {
+        if let Some(count) = answers.get_mut(*column) {
+            *count += 1;
+        }
+    }
+    External { name: name.into(), answers, called_covid19: Rate::new(answers[2], columns.len() as u32) }
+}
+
+fn classes(confusion: &Confusion, answers: &[([f32; 3], usize)]) -> Vec<ClassFigures> {
+    let figures = |(class, name): (usize, &Class)| {
+        let probability = |p: &[f32; 3]| p.get(class).copied().unwrap_or(0.0);
+        let films: Vec<(f32, bool)> = answers.iter().map(|(p, truth)| (probability(p), *truth == class)).collect();
+        ClassFigures {
+            class: name.name(),
+            sensitivity: confusion.sensitivity(class),
+            specificity: confusion.specificity(class),
+            curves: curves(&films).map_or_else(|| Part::missing("all films are of one side"), Part::Measured),
+        }
+    };
+    Class::ALL.iter().enumerate().map(figures).collect()
+}
+
+fn left_out(files: &[PathBuf]) -> anyhow::Result<Part<Vec<JobResult>>> {
+    if files.is_empty() {
+        return Ok(Part::missing(
+            "train without each source with `experiment plan --leave-one-source-out` and give the jobs' result.json with \
+             --leave-one-out",
+        ));
+    }
+    let read = |path: &PathBuf| {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is no result of a job", path.display()))
+    };
+    Ok(Part::Measured(files.iter().map(read).collect::<anyhow::Result<_>>()?))
+}
+
+fn decoded(path: &Path) -> anyhow::Result<chestlight::radiograph::Radiograph> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    decode(&bytes, &Limits::default()).with_context(|| format!("cannot decode {}", path.display()))
+}
+
+/// A small JPEG of a film.
+fn thumbnail(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let radiograph = decoded(path)?;
+    let (width, height) = (radiograph.width(), radiograph.height());
+    let samples = match radiograph.pixels() {
+        chestlight::radiograph::Grey::U8(samples) => samples.clone(),
+        chestlight::radiograph::Grey::U16(samples) => samples.iter().map(|value| (value >> 8) as u8).collect(),
+    };
+    let film = image::GrayImage::from_raw(width, height, samples).context("a radiograph fills its size")?;
+    let scale = f64::from(THUMBNAIL) / f64::from(width.max(height));
+    let side = |side: u32| ((f64::from(side) * scale) as u32).max(1);
+    let small = imageops::resize(&film, side(width), side(height), imageops::FilterType::Triangle);
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, 75).encode(
+        small.as_raw(),
+        small.width(),
+        small.height(),
+        ExtendedColorType::L8,
+    )?;
+    Ok(jpeg)
 }

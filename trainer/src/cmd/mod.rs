@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use burn::module::Module as _;
 use burn::prelude::Device;
 use chestlight_trainer::experiment::{Experiment, Fold};
+use chestlight_trainer::fit::Epoch;
 use chestlight_trainer::index::Index;
 use chestlight_trainer::net::Net;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,6 +53,14 @@ fn load_run(run: &Path, device: &Device) -> anyhow::Result<(Experiment, Net)> {
         .try_load_file(&network)
         .with_context(|| format!("{}; has `train` finished?", network.display()))?;
     Ok((experiment, net))
+}
+
+/// The learning curve of a run.
+fn read_curve(run: &Path) -> anyhow::Result<Vec<Epoch>> {
+    let path = run.join("curve.csv");
+    let mut file = csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let epochs = file.deserialize().collect::<Result<Vec<Epoch>, _>>();
+    epochs.with_context(|| format!("{} is no learning curve", path.display()))
 }
 
 /// What one job of a sweep changes of its experiment.

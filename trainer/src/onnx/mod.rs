@@ -53,6 +53,18 @@ pub fn files(
     Ok(Files { float, int8: write_int8(&graph, &observed, settings), rounded: graph })
 }
 
+/// The pooled features of each film, as a network's ONNX file computes them; read by its last layer.
+///
+/// # Errors
+/// [`ObserveError`] when tract cannot run the network, or when it has no value of that name.
+pub fn features(onnx: &[u8], films: &[InputTensor]) -> Result<Vec<Vec<f32>>, ObserveError> {
+    let mut features = Vec::with_capacity(films.len());
+    observe::for_each(onnx, &[FEATURES.to_owned()], films, &mut |_, values| {
+        features.extend(values.into_iter().map(|value| value.values));
+    })?;
+    Ok(features)
+}
+
 /// The network as f32 ONNX, input `[1, 3, height, width]`, output `[1, classes]` logits.
 pub fn write_f32(graph: &Graph) -> Vec<u8> {
     let mut file = Builder::new(graph);

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chestlight::show::NOTICE;
 use chestlight_trainer::experiment::{Begin, Experiment};
-use chestlight_trainer::result::{Interval, JobResult};
+use chestlight_trainer::measure::Interval;
+use chestlight_trainer::result::JobResult;
 
 use super::run::job;
 use crate::cmd::train::{self, Beginning, Place};

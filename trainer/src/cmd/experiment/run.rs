@@ -9,13 +9,13 @@ use chestlight::show::NOTICE;
 use chestlight_trainer::evaluate::Rate;
 use chestlight_trainer::experiment::Experiment;
 use chestlight_trainer::finding::Finding;
-use chestlight_trainer::fit::Epoch;
 use chestlight_trainer::index::Index;
-use chestlight_trainer::judge;
-use chestlight_trainer::result::{JobResult, Judged, median_milliseconds, recalls, scores};
+use chestlight_trainer::judge::{self, Judged, median_milliseconds};
+use chestlight_trainer::measure::{recalls, scores};
+use chestlight_trainer::result::JobResult;
 use chestlight_trainer::split::{self, Part, Sample};
 
-use crate::cmd::{bar, ship, train, write};
+use crate::cmd::{bar, read_curve, ship, train, write};
 
 /// Runs the command.
 pub fn run(args: &train::Args) -> anyhow::Result<()> {
@@ -68,7 +68,7 @@ pub fn job(args: &train::Args) -> anyhow::Result<JobResult> {
         (by_engine(args, &experiment, &index, &samples, &test)?, Vec::new())
     };
 
-    let curve = curve(&args.run)?;
+    let curve = read_curve(&args.run)?;
     let covid19 = |answers: [u32; 6]| Rate::new(answers[2], answers.iter().sum());
     let result = JobResult {
         schema: 1,
@@ -110,11 +110,4 @@ fn by_engine(
     let judged = judge::by_engine(outputs, index, test, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     Ok(judged)
-}
-
-fn curve(run: &Path) -> anyhow::Result<Vec<Epoch>> {
-    let path = run.join("curve.csv");
-    let mut file = csv::Reader::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let epochs = file.deserialize().collect::<Result<Vec<Epoch>, _>>();
-    epochs.with_context(|| format!("{} is no learning curve", path.display()))
 }
