@@ -73,7 +73,15 @@ fn internal(page: &mut String, report: &Report) {
         };
         report.classes.iter().filter_map(line).collect()
     };
-    let unit = |title, across, up, diagonal| Axes { title, across, up, x: (0.0, 1.0), y: (0.0, 1.0), diagonal };
+    let unit = |title, across, up, diagonal| Axes {
+        title,
+        across,
+        up,
+        x: (0.0, 1.0),
+        y: (0.0, 1.0),
+        diagonal,
+        names_above: false,
+    };
     *page += "<div class=\"plots\">";
     plot(page, &unit("ROC", "1 - specificity", "sensitivity", true), &curves(&|it| it.roc.clone()), &[]);
     let axes = unit("Precision and recall", "recall", "precision", false);
@@ -153,6 +161,7 @@ fn probabilities(page: &mut String, report: &Report) {
             x: (0.0, 1.0),
             y: (0.0, 1.0),
             diagonal: true,
+            names_above: false,
         };
         plot(page, &axes, &[Line { name: "after scaling", points }], &[]);
         let row = |bin: &crate::measure::Bin| {
@@ -172,6 +181,7 @@ fn probabilities(page: &mut String, report: &Report) {
             x: (0.0, 1.0),
             y: (0.0, highest * 1.1),
             diagonal: false,
+            names_above: false,
         };
         plot(
             page,
@@ -207,6 +217,7 @@ fn rest(page: &mut String, report: &Report) {
             x: (1.0, epochs.len().max(2) as f64),
             y: (0.0, highest * 1.1),
             diagonal: false,
+            names_above: true,
         };
         let both = [Line { name: "training", points: train }, Line { name: "validation", points: validation }];
         plot(page, &axes, &both, &[]);

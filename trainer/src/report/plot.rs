@@ -23,6 +23,8 @@ pub(super) struct Axes<'a> {
     pub y: (f64, f64),
     /// Whether the line of equality is drawn.
     pub diagonal: bool,
+    /// Whether the names of the lines stand above; else below, at the right either way.
+    pub names_above: bool,
 }
 
 /// Lines over two axes; `None` where the plotter refuses, which it does for axes without extent.
@@ -67,7 +69,8 @@ fn draw(
     // plotters' own legend needs a font to measure; names in the corner need none.
     for (row, (line, colour)) in lines.iter().zip(COLOURS.iter().cycle()).filter(|_| lines.len() > 1).enumerate() {
         let style = TextStyle::from(("sans-serif", 13)).color(colour).pos(Pos::new(HPos::Right, VPos::Bottom));
-        area.draw_text(line.name, &style, (SIZE.0 as i32 - 20, SIZE.1 as i32 - 56 - 16 * row as i32))?;
+        let height = if axes.names_above { 52 + 16 * row as i32 } else { SIZE.1 as i32 - 56 - 16 * row as i32 };
+        area.draw_text(line.name, &style, (SIZE.0 as i32 - 20, height))?;
     }
     area.present()?;
     Ok(())

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Compares one training step of chestlight-trainer's networks with PyTorch's, with equal random weights.
+
+A development script; nothing that is installed needs Python. Once:
+
+    python3 -m venv VENV
+    VENV/bin/pip install torch==2.15.0 torchvision==0.29.2 timm==1.0.31 safetensors numpy
+
+then, in the repository's root:
+
+    cargo build --release --workspace --all-targets
+    VENV/bin/python trainer/scripts/torchcheck.py target/release/examples/one_step
+
+Weights are random, with norms whose gains, shifts and statistics are random too. They reach our networks through the
+reader of published weights, as a torch .pth and as safetensors in turn. What is compared over several seeds: the
+logits (bar: 1e-4, of the largest logit where that is above 1), the gradient of the mean cross entropy for every
+parameter (bar: 1e-3 for the median seed: the largest difference within a tensor over its largest gradient, for the
+worst tensor), and the running statistics after a step in which norms take the batch's own. The median, because the
+gradient of a ReLU jumps where its input is 0 up to rounding: a seed that hits one of these differs there by the whole
+jump, in PyTorch's own f32 against its f64 too (shown as torch_f64). Films are few and small to have few of them.
+"""
+
+import argparse
+import copy
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+from torch import nn
+
+FILMS, SIDE, SEEDS = 3, 32, 5
+LOGITS, GRADIENTS = 1e-4, 1e-3
+
+
+class SmallCnn(nn.Module):
+    """Five convolutions of stride 2, as trainer/src/net/small_cnn.rs states them."""
+
+    def __init__(self):
+        super().__init__()
+        widths = [3, 16, 32, 64, 128, 128]
+        self.blocks = nn.ModuleList()
+        for inputs, outputs in zip(widths, widths[1:]):
+            conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+            conv.bn = nn.BatchNorm2d(outputs)
+            self.blocks.append(nn.ModuleDict({"conv": conv}))
+        self.classifier = nn.Linear(128, 3)
+
+    def forward(self, x):
+        for block in self.blocks:
+            conv = block["conv"]
+            x = torch.relu(conv.bn(conv(x)))
+        return self.classifier(x.mean((2, 3)))
+
+
+def published(name, net):
+    """torch's parameter name -> the name under which weights are published."""
+    if name != "efficientnet-lite0":
+        return {key: key for key in net.state_dict()}
+    names, number = {"conv_stem.": "_conv_stem.", "bn1.": "_bn0.", "conv_head.": "_conv_head.", "bn2.": "_bn1."}, 0
+    names["classifier."] = "_fc."
+    for stage, blocks in enumerate(net.blocks):
+        for place, block in enumerate(blocks):
+            inverted = hasattr(block, "conv_pwl")
+            parts = ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"] if inverted else ["conv_dw", "bn1", "conv_pw", "bn2"]
+            theirs = ["_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2"][-len(parts):]
+            for part, their in zip(parts, theirs):
+                names[f"blocks.{stage}.{place}.{part}."] = f"_blocks.{number}.{their}."
+            number += 1
+
+    def renamed(key):
+        start = max((prefix for prefix in names if key.startswith(prefix)), key=len)
+        return names[start] + key[len(start):]
+
+    return {key: renamed(key) for key in net.state_dict()}
+
+
+def ours(name, key):
+    """The published name -> the name of chestlight's field."""
+    norm = {"weight": "gamma", "bias": "beta"}
+    if name == "small-cnn":
+        return re.sub(r"bn\.(weight|bias)$", lambda m: "bn." + norm[m[1]], key)
+    if name == "efficientnet-lite0":
+        parts = {"_expand_conv": "expand", "_bn0": "expand.bn", "_depthwise_conv": "depthwise", "_bn1": "depthwise.bn"}
+        parts |= {"_project_conv": "project", "_bn2": "project.bn"}
+        whole = {"_conv_stem": "blocks.0.conv", "_bn0": "blocks.0.conv.bn", "_conv_head": "blocks.17.conv"}
+        whole |= {"_bn1": "blocks.17.conv.bn", "_fc": "classifier"}
+        inside = re.match(r"_blocks\.(\d+)\.(\w+)\.(\w+)$", key)
+        outside = re.match(r"(\w+)\.(\w+)$", key)
+        start = f"blocks.{int(inside[1]) + 1}.{parts[inside[2]]}" if inside else whole[outside[1]]
+        last = inside[3] if inside else outside[2]
+        return f"{start}.{norm.get(last, last) if start.endswith('.bn') else last}"
+    before = {"resnet18": [0, 2, 4, 6], "resnet50": [0, 3, 7, 13]}[name]
+    inside = re.match(r"layer(\d)\.(\d+)\.(conv|bn|downsample\.)(\d)\.(\w+)$", key)
+    if not inside:
+        start, last = key.rsplit(".", 1)
+        start = {"conv1": "blocks.0.conv", "bn1": "blocks.0.conv.bn", "fc": "classifier"}[start]
+    else:
+        layer, block, kind, number, last = inside.groups()
+        place = 2 + before[int(layer) - 1] + int(block)
+        if kind == "downsample.":
+            start = f"blocks.{place}.shortcut" + (".bn" if number == "1" else "")
+        else:
+            start = f"blocks.{place}.convs.{int(number) - 1}" + (".bn" if kind == "bn" else "")
+    return f"{start}.{norm.get(last, last) if start.endswith('.bn') else last}"
+
+
+NETWORKS = {
+    "small-cnn": SmallCnn,
+    "efficientnet-lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=3),
+    "resnet18": lambda: torchvision.models.resnet18(num_classes=3),
+    "resnet50": lambda: torchvision.models.resnet50(num_classes=3),
+}
+
+
+def randomise(net):
+    """He's weights; gains and shifts that a reader that mixes them up would not survive; and statistics of films, as
+    trained networks have them: with others the values would grow from layer to layer until f32 tells nothing."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            module.momentum = 1.0
+    net.train()
+    with torch.no_grad():
+        net(torch.randn(32, 3, 2 * SIDE, 2 * SIDE))
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1
+
+
+def worst(pairs):
+    """The largest relative difference, and where."""
+    def apart(pair):
+        _, mine, theirs = pair
+        return float(np.abs(mine - theirs).max() / max(np.abs(theirs).max(), 1e-12))
+    found = max(pairs, key=apart)
+    return apart(found), found[0]
+
+
+def compare(program, name, batch_norm, ending, seed):
+    torch.manual_seed(seed)
+    net = NETWORKS[name]()
+    randomise(net)
+    net.train(batch_norm)
+    names = published(name, net)
+    x = torch.randn(FILMS, 3, SIDE, SIDE)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        state = {names[key]: value.clone() for key, value in net.state_dict().items()}
+        weights = folder / f"weights.{ending}"
+        save_file(state, weights) if ending == "safetensors" else torch.save(state, weights)
+        x.numpy().astype("<f4").tofile(folder / "x.f32")
+        command = [program, "--architecture", name, "--weights", weights, "--input", folder / "x.f32"]
+        command += ["--films", str(FILMS), "--side", str(SIDE), "--out", folder]
+        subprocess.run(command + (["--batch-norm"] if batch_norm else []), check=True)
+        logits = np.fromfile(folder / "logits.f32", "<f4").reshape(FILMS, 3)
+        gradients, after = load_file(folder / "gradients.safetensors"), load_file(folder / "after.safetensors")
+
+    def gradients_of(net, x):
+        logits = net(x)
+        nn.functional.cross_entropy(logits, torch.arange(FILMS) % 3).backward()
+        return logits.detach(), {key: parameter.grad.numpy() for key, parameter in net.named_parameters()}
+
+    _, exact = gradients_of(copy.deepcopy(net).double(), x.double())
+    theirs, reference = gradients_of(net, x)
+    pairs = []
+    for key, gradient in reference.items():
+        mine = gradients[ours(name, names[key])]
+        pairs.append((names[key], mine.T if ours(name, names[key]) == "classifier.weight" else mine, gradient))
+    apart, where = worst(pairs)
+    largest = float(theirs.abs().max())
+    result = {
+        "logits": float(np.abs(logits - theirs.numpy()).max()) / max(1.0, largest),
+        "gradient": apart,
+        "where": where,
+        "torch_f64": worst([(key, reference[key], exact[key]) for key in reference])[0],
+    }
+    if batch_norm:
+        state = net.state_dict()
+        for statistic in ["running_mean", "running_var"]:
+            pairs = [(k, after[ours(name, names[k])], v.numpy()) for k, v in state.items() if k.endswith(statistic)]
+            result[statistic] = worst(pairs)[0]
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", help="the built example one_step")
+    program = parser.parse_args().program
+    cases = [(name, False, ending) for name in NETWORKS for ending in ["pth", "safetensors"]]
+    cases.append(("small-cnn", True, "safetensors"))
+    good = True
+    for name, batch_norm, ending in cases:
+        seeds = [compare(program, name, batch_norm, ending, seed) for seed in range(SEEDS)]
+        gradients = sorted(it["gradient"] for it in seeds)
+        logits = max(it["logits"] for it in seeds)
+        passes = logits <= LOGITS and gradients[SEEDS // 2] <= GRADIENTS
+        good &= passes
+        found = {"network": name, "norms": "batch" if batch_norm else "frozen", "file": ending, "passes": passes}
+        found |= {"logits": logits, "gradient_median": gradients[SEEDS // 2], "gradient_largest": gradients[-1]}
+        found["torch_f64_largest"] = max(it["torch_f64"] for it in seeds)
+        for statistic in ["running_mean", "running_var"]:
+            if batch_norm:
+                found[statistic] = max(it[statistic] for it in seeds)
+        print(json.dumps(found), flush=True)
+    sys.exit(0 if good else 1)
+
+
+main()
