@@ -20,6 +20,7 @@ pub mod onnx;
 pub mod parallel;
 pub mod perturb;
 pub mod phantoms;
+pub mod prepare;
 pub mod provenance;
 pub mod report;
 pub mod result;

@@ -10,6 +10,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line")]
 enum Command {
+    Prepare(cmd::prepare::Args),
     FetchWeights(cmd::fetch_weights::Args),
     Train(cmd::train::Args),
     Quantize(cmd::quantize::Args),
@@ -24,6 +25,7 @@ enum Command {
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
     let done = match Command::parse() {
+        Command::Prepare(args) => cmd::prepare::run(&args),
         Command::FetchWeights(args) => cmd::fetch_weights::run(&args),
         Command::Train(args) => cmd::train::run(&args),
         Command::Quantize(args) => cmd::quantize::run(&args),

@@ -5,6 +5,7 @@ pub mod experiment;
 pub mod fetch_weights;
 pub mod logits;
 pub mod phantoms;
+pub mod prepare;
 pub mod quantize;
 pub mod ship;
 pub mod train;
