@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by unwrapping")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -165,4 +166,59 @@ fn a_student_learns_from_teachers_that_have_not_seen_its_test_films() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && stderr.contains(told), "{name}: {stderr}");
     }
+}
+
+/// The learning curve without the wall times.
+fn curve(run: &Path) -> Vec<Vec<String>> {
+    let mut file = csv::Reader::from_path(run.join("curve.csv")).unwrap();
+    let rows = file.records().map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>());
+    rows.map(|mut row| {
+        row.pop();
+        row
+    })
+    .collect()
+}
+
+#[test]
+fn a_training_that_was_killed_and_then_met_a_full_disc_goes_on_as_if_it_had_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = phantoms::draw(&folder.path().join("films"), 12).unwrap();
+    let quick = varied(folder.path(), "quick", &[("epochs = 12", "epochs = 5"), ("epochs = 3", "epochs = 1")]);
+    let run = |name: &str| folder.path().join(name);
+    let arguments = |run: &Path| {
+        ["train", "--experiment", text(&quick), "--index", text(&index), "--run", text(run)].map(str::to_owned)
+    };
+    let (whole, broken) = (run("whole"), run("broken"));
+    let output = Command::new(env!("CARGO_BIN_EXE_chestlight-trainer")).args(arguments(&whole)).output().unwrap();
+    assert!(output.status.success());
+
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_chestlight-trainer"))
+        .args(arguments(&broken))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(killed.stderr.take().unwrap()).lines();
+    assert!(told.map_while(Result::ok).any(|line| line.contains("all 2:")), "two epochs");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(!broken.join("network.bpk").exists());
+
+    // No file may grow beyond 64 KiB: the next checkpoint fails in the middle of its write.
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_chestlight-trainer")])
+        .args(arguments(&broken))
+        .arg("--resume")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the checkpoint in"), "{stderr}");
+
+    let resumed = Command::new(env!("CARGO_BIN_EXE_chestlight-trainer"))
+        .args(arguments(&broken))
+        .arg("--resume")
+        .output()
+        .unwrap();
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(curve(&broken), curve(&whole));
 }
