@@ -10,6 +10,8 @@ use chestlight::verdict::{Class, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::index::{Film, Index};
+use crate::judge::Judged;
+use crate::parallel;
 use crate::split::Sample;
 
 /// What the device can answer, in the order of the columns.
@@ -61,15 +63,6 @@ impl std::fmt::Display for Rate {
 }
 
 impl Confusion {
-    /// Counts one film.
-    pub fn add(&mut self, class: Class, verdict: Verdict) {
-        let answer = answer(verdict);
-        let row = Class::ALL.iter().position(|is| *is == class).and_then(|row| self.counts.get_mut(row));
-        if let Some(count) = row.and_then(|row| row.get_mut(answer)) {
-            *count += 1;
-        }
-    }
-
     /// Counts one film of a class, as an output of the device, by the column of its answer.
     pub fn count(&mut self, class: usize, column: usize) {
         if let Some(count) = self.counts.get_mut(class).and_then(|row| row.get_mut(column)) {
@@ -139,37 +132,36 @@ pub struct Evaluation {
     pub by_source: BTreeMap<String, Confusion>,
 }
 
-/// Reads every film as the device does; films of no class of the device are passed over.
-///
-/// # Errors
-/// The system's own, when a film cannot be read from disc.
-pub fn evaluate(model: &Model, index: &Index, samples: &[&Sample], tick: &mut dyn FnMut()) -> io::Result<Evaluation> {
-    let mut evaluation = Evaluation::default();
-    for sample in samples {
-        if let Some(class) = sample.class.device() {
-            let verdict = reading::read(model, &fs::read(index.path(&sample.film))?, &Limits::default()).verdict;
-            evaluation.all.add(class, verdict);
-            evaluation.by_source.entry(sample.film.source.clone()).or_default().add(class, verdict);
+impl Evaluation {
+    /// Counts what was answered of samples.
+    pub fn of(judged: &[Judged], samples: &[&Sample]) -> Self {
+        let mut evaluation = Self::default();
+        for film in judged {
+            evaluation.all.count(film.truth, film.column);
+            if let Some(sample) = samples.get(film.place) {
+                let source = evaluation.by_source.entry(sample.film.source.clone()).or_default();
+                source.count(film.truth, film.column);
+            }
         }
-        tick();
+        evaluation
     }
-    Ok(evaluation)
 }
 
-/// How often the device gives each of the [`ANSWERS`] on films of a control.
+/// What the device says of films that it has no class for, as columns of [`ANSWERS`].
 ///
 /// # Errors
 /// The system's own, when a film cannot be read from disc.
-pub fn answers(model: &Model, index: &Index, films: &[&Film], tick: &mut dyn FnMut()) -> io::Result<[u32; 6]> {
-    let mut counts = [0; 6];
-    for film in films {
-        let verdict = reading::read(model, &fs::read(index.path(film))?, &Limits::default()).verdict;
-        if let Some(count) = counts.get_mut(answer(verdict)) {
-            *count += 1;
-        }
+pub fn columns(model: &Model, index: &Index, films: &[&Film], tick: &(dyn Fn() + Sync)) -> io::Result<Vec<usize>> {
+    let column = |film: &&Film| {
         tick();
-    }
-    Ok(counts)
+        Ok(answer(reading::read(model, &fs::read(index.path(film))?, &Limits::default()).verdict))
+    };
+    parallel::each(films, column).into_iter().collect()
+}
+
+/// How often each of the [`ANSWERS`] was given.
+pub fn counted(columns: &[usize]) -> [u32; ANSWERS.len()] {
+    std::array::from_fn(|answer| columns.iter().filter(|column| **column == answer).count() as u32)
 }
 
 #[cfg(test)]
@@ -189,7 +181,7 @@ mod tests {
             (Class::Covid19, Verdict::Covid19Pneumonia, 45),
             (Class::Covid19, Verdict::Refused(Refusal::ALL[0]), 5),
         ] {
-            (0..films).for_each(|_| confusion.add(class, verdict));
+            (0..films).for_each(|_| confusion.count(class as usize, answer(verdict)));
         }
         assert_eq!(confusion.accuracy().of, 185);
         assert_eq!(confusion.accuracy().all, 200);

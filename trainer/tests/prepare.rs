@@ -30,7 +30,7 @@ fn text(path: &Path) -> &str {
 fn film(path: &Path, seed: u64, (width, height): (u32, u32)) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let radiograph = Phantom::new(seed, Opacity::Focal).sized(480, 400).render().unwrap();
-    let Grey::U8(samples) = radiograph.pixels() else { panic!("phantoms have 8 bits") };
+    let Grey::U8(samples) = radiograph.pixels() else { unreachable!("phantoms have 8 bits") };
     let image = GrayImage::from_raw(480, 400, samples.clone()).unwrap();
     imageops::resize(&image, width, height, imageops::FilterType::Triangle).save(path).unwrap();
 }

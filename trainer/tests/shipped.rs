@@ -9,9 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use chestlight::model::shipped;
-use chestlight_trainer::evaluate::evaluate;
+use chestlight_trainer::evaluate::Evaluation;
 use chestlight_trainer::experiment::Experiment;
 use chestlight_trainer::index::Index;
+use chestlight_trainer::judge;
 use chestlight_trainer::split::{Part, Sample, deal};
 
 #[test]
@@ -25,7 +26,8 @@ fn the_card_tells_what_the_int8_file_reads_right_and_it_passes_the_papers_model_
     let model = shipped().load().unwrap();
     assert_eq!(model.manifest.provenance.index_digest, index.digest, "trained from another index");
 
-    let measured = evaluate(&model, &index, &test, &mut || {}).unwrap();
+    let judged = judge::by_device(&model, &index, &test, &mut || {}).unwrap();
+    let measured = Evaluation::of(&judged, &test);
     let card = fs::read_to_string(trainer.join("../models/chestlight-lite0.md")).unwrap();
     let told = card.split("- accuracy ").nth(1).and_then(|rest| rest.split(['(', ' ']).nth(2)).unwrap();
     let (told, accuracy): (u32, _) = (told.parse().unwrap(), measured.all.accuracy());

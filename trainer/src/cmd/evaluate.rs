@@ -11,7 +11,7 @@ use chestlight::preprocess::preprocess;
 use chestlight::reading;
 use chestlight::show::NOTICE;
 use chestlight::verdict::Class;
-use chestlight_trainer::evaluate::{ANSWERS, Confusion, Rate, answer};
+use chestlight_trainer::evaluate::{self, ANSWERS, Confusion, Evaluation, Rate};
 use chestlight_trainer::experiment::{Control, Experiment};
 use chestlight_trainer::index::{Film, Index};
 use chestlight_trainer::judge::{self, Judged, median_milliseconds};
@@ -114,13 +114,10 @@ impl Examined<'_> {
     /// The report; without `whole` only what the readings themselves tell.
     fn report(&self, experiment: &Experiment, all: &[Sample], whole: bool) -> anyhow::Result<Report> {
         let Self { args, model, index, judged, .. } = self;
-        let mut confusion = Confusion::default();
-        let mut by_source: BTreeMap<String, Confusion> = BTreeMap::new();
+        let Evaluation { all: confusion, by_source } = Evaluation::of(judged, self.samples);
         let mut licences: BTreeMap<String, u32> = BTreeMap::new();
         for film in *judged {
-            confusion.count(film.truth, film.column);
             let film_of = self.film(film);
-            by_source.entry(film_of.source.clone()).or_default().count(film.truth, film.column);
             let licence = if film_of.licence.is_empty() { "not stated" } else { &film_of.licence };
             *licences.entry(licence.to_owned()).or_default() += 1;
         }
@@ -224,27 +221,22 @@ impl Examined<'_> {
     }
 
     /// Films of the controls and what was answered.
-    fn external(&self, controls: &[Control], all: &[Sample]) -> anyhow::Result<Vec<Answered>> {
+    fn external(&self, controls: &[Control], all: &[Sample]) -> anyhow::Result<Vec<Answered<'_>>> {
         controls
             .iter()
             .map(|control| {
-                let films: Vec<Film> = split::control(self.index, control, all).into_iter().cloned().collect();
+                let films = split::control(self.index, control, all);
                 let bar = bar("films from elsewhere", films.len());
-                let columns = parallel::each(&films, |film| -> anyhow::Result<usize> {
-                    bar.inc(1);
-                    let path = self.index.path(film);
-                    let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                    Ok(answer(reading::read(self.model, &bytes, &Limits::default()).verdict))
-                });
+                let columns = evaluate::columns(self.model, self.index, &films, &|| bar.inc(1));
                 bar.finish_and_clear();
-                let columns = columns.into_iter().collect::<anyhow::Result<_>>()?;
+                let columns = columns.context("a film of the index cannot be read")?;
                 Ok(Answered { name: control.name.clone(), films, columns })
             })
             .collect()
     }
 
     /// Adults of the part, class by class, and of each control.
-    fn adults(&self, external: &[Answered]) -> Part<Vec<External>> {
+    fn adults(&self, external: &[Answered<'_>]) -> Part<Vec<External>> {
         let mut adults = Vec::new();
         for (class, name) in Class::ALL.iter().enumerate() {
             let films = self.judged.iter().filter(|film| film.truth == class && self.film(film).is_adult());
@@ -263,10 +255,10 @@ impl Examined<'_> {
         Part::Measured(adults)
     }
 
-    fn source_predictor(&self, external: &[Answered]) -> anyhow::Result<Part<source::SourcePrediction>> {
+    fn source_predictor(&self, external: &[Answered<'_>]) -> anyhow::Result<Part<source::SourcePrediction>> {
         let own = self.judged.iter().map(|film| self.film(film));
         let mut by_source: BTreeMap<&str, Vec<&Film>> = BTreeMap::new();
-        for film in own.chain(external.iter().flat_map(|it| &it.films)) {
+        for film in own.chain(external.iter().flat_map(|it| it.films.iter().copied())) {
             let films = by_source.entry(&film.source).or_default();
             if films.len() < PREDICTED {
                 films.push(film);
@@ -317,19 +309,14 @@ impl Examined<'_> {
 }
 
 /// Films of a control and the column of each answer.
-struct Answered {
+struct Answered<'a> {
     name: String,
-    films: Vec<Film>,
+    films: Vec<&'a Film>,
     columns: Vec<usize>,
 }
 
 fn told_external(name: &str, columns: &[usize]) -> External {
-    let mut answers = [0; 6];
-    for column in columns {
-        if let Some(count) = answers.get_mut(*column) {
-            *count += 1;
-        }
-    }
+    let answers = evaluate::counted(columns);
     External { name: name.into(), answers, called_covid19: Rate::new(answers[2], columns.len() as u32) }
 }
 

@@ -18,7 +18,7 @@ use chestlight_trainer::finding::Finding;
 use chestlight_trainer::index::Index;
 use chestlight_trainer::onnx::{self, Graph};
 use chestlight_trainer::split::{self, Part, Sample};
-use chestlight_trainer::{calibrate, dataset};
+use chestlight_trainer::{calibrate, dataset, judge};
 use sha2::{Digest, Sha256};
 
 use super::{bar, bind, load_run, write};
@@ -123,9 +123,9 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
         .map(|control| {
             let films = split::control(&index, control, &samples);
             let bar = bar("controls", films.len());
-            let answers = evaluate::answers(&shipped, &index, &films, &mut || bar.inc(1));
+            let columns = evaluate::columns(&shipped, &index, &films, &|| bar.inc(1));
             bar.finish_and_clear();
-            Ok((control.name.clone(), answers.context("a film of the index cannot be read")?))
+            Ok((control.name.clone(), evaluate::counted(&columns.context("a film of the index cannot be read")?)))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let evaluation = format!(
@@ -176,8 +176,7 @@ fn golden(model: &Model) -> anyhow::Result<Vec<Golden>> {
 
 fn measured(model: &Model, index: &Index, films: &[&Sample]) -> anyhow::Result<Evaluation> {
     let bar = bar("measuring", films.len());
-    let evaluation =
-        evaluate::evaluate(model, index, films, &mut || bar.inc(1)).context("a film of the index cannot be read")?;
+    let judged = judge::by_device(model, index, films, &mut || bar.inc(1))?;
     bar.finish_and_clear();
-    Ok(evaluation)
+    Ok(Evaluation::of(&judged, films))
 }
