@@ -236,12 +236,14 @@ struct Saved {
     group_id: String,
 }
 
-/// The films of every selection, no more than it asks for.
+/// The films of every selection, no more than it asks for, and none twice: a later selection takes of what is left.
 fn select<'a>(index: &Index, experiment: &'a Experiment) -> Result<Vec<Selected<'a>>, SplitError> {
-    let mut selected = Vec::new();
+    let mut selected: Vec<Selected<'a>> = Vec::new();
+    let mut taken = BTreeSet::new();
     for wanted in &experiment.films {
         let fits = |film: &&Film| {
             film.label == wanted.label
+                && !taken.contains(&film.file)
                 && film.source == wanted.source
                 && film.near_duplicate_of.is_empty()
                 && wanted.geometry.as_ref().is_none_or(|geometry| *geometry == film.geometry)
@@ -252,7 +254,9 @@ fn select<'a>(index: &Index, experiment: &'a Experiment) -> Result<Vec<Selected<
             return Err(SplitError::NoFilms { label: wanted.label.clone(), source_name: wanted.source.clone() });
         }
         found.sort_by_cached_key(|film| drawn(experiment.split.seed, &film.file.to_string_lossy()));
-        selected.extend(found.into_iter().take(wanted.at_most).map(|film| (film.clone(), wanted)));
+        let found: Vec<&Film> = found.into_iter().take(wanted.at_most).collect();
+        taken.extend(found.iter().map(|film| film.file.clone()));
+        selected.extend(found.into_iter().map(|film| (film.clone(), wanted)));
     }
     Ok(selected)
 }
@@ -397,6 +401,21 @@ mod tests {
             let left_out = sample.film.source == "cohen" || sample.film.group_id == "3";
             assert_eq!(sample.part == Part::Test, left_out, "{sample:?}");
         }
+    }
+
+    #[test]
+    fn a_later_selection_takes_what_an_earlier_one_left() {
+        let rows: Vec<(u8, u8)> = (0..60).map(|i| (0, i)).collect();
+        let mut experiment = experiment();
+        let [first, ..] = experiment.films.as_mut_slice() else { panic!("films") };
+        first.at_most = 20;
+        let more = Selection { at_most: 15, tested: false, ..first.clone() };
+        experiment.films.push(more);
+        let samples = deal(&index(&rows), &experiment).unwrap();
+        let normal: BTreeSet<_> =
+            samples.iter().filter(|it| it.class == Finding::Normal).map(|it| &it.film.file).collect();
+        assert_eq!(normal.len(), 35);
+        assert_eq!(samples.iter().filter(|it| it.class == Finding::Normal).count(), 35, "none twice");
     }
 
     #[test]
