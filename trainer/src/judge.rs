@@ -68,8 +68,7 @@ pub fn by_device(
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<Judged>, JudgeError> {
     let mut judged = Vec::new();
-    for (place, sample) in samples.iter().enumerate() {
-        let Some(truth) = output(sample, &Finding::DEVICE) else { continue };
+    for (place, sample, truth) in known(samples, &Finding::DEVICE) {
         let reading = reading::read(model, &fs::read(index.path(&sample.film))?, &Limits::default());
         let column = answer(reading.verdict);
         judged.push(Judged {
@@ -97,8 +96,7 @@ pub fn by_engine(
     tick: &mut dyn FnMut(),
 ) -> Result<Vec<Judged>, JudgeError> {
     let mut judged = Vec::new();
-    for (place, sample) in samples.iter().enumerate() {
-        let Some(truth) = output(sample, outputs) else { continue };
+    for (place, sample, truth) in known(samples, outputs) {
         let start = Instant::now();
         let logits = engine.infer(&dataset::load(index, sample, geometry)?)?.0;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
@@ -112,6 +110,9 @@ pub fn by_engine(
     Ok(judged)
 }
 
-fn output(sample: &Sample, outputs: &[Finding; 3]) -> Option<usize> {
-    outputs.iter().position(|output| *output == sample.class)
+/// The samples that one of the outputs is right for: place, sample, output.
+fn known<'a>(samples: &'a [&Sample], outputs: &'a [Finding; 3]) -> impl Iterator<Item = (usize, &'a Sample, usize)> {
+    samples.iter().enumerate().filter_map(|(place, sample)| {
+        Some((place, *sample, outputs.iter().position(|output| *output == sample.class)?))
+    })
 }

@@ -3,30 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by unwrapping")]
 
 mod phantom_films;
+mod program;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use chestlight::decode::Limits;
 use chestlight::model::ModelFiles;
 use chestlight::verdict::Verdict;
 use chestlight::{reading, self_test};
 use phantom_films::EACH;
-
-fn trainer(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_chestlight-trainer")).args(arguments).output().unwrap()
-}
-
-fn done(arguments: &[&str]) -> String {
-    let output = trainer(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use program::{done, text, trainer};
 
 #[test]
 fn films_become_a_model_that_chestlight_reads_with() {
