@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use chestlight::decode::{Limits, decode};
 use chestlight::model::{Model, ModelFiles};
-use chestlight::preprocess::preprocess;
+use chestlight::preprocess::{Fit, InputGeometry, preprocess};
 use chestlight::reading;
 use chestlight::show::NOTICE;
 use chestlight::verdict::Class;
@@ -24,8 +24,8 @@ use chestlight_trainer::result::JobResult;
 use chestlight_trainer::source::{self, Features};
 use chestlight_trainer::split::{self, Sample};
 use chestlight_trainer::{onnx, parallel};
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, imageops};
 
 use super::{bar, read_curve, write};
 
@@ -353,24 +353,24 @@ fn decoded(path: &Path) -> anyhow::Result<chestlight::radiograph::Radiograph> {
     decode(&bytes, &Limits::default()).with_context(|| format!("cannot decode {}", path.display()))
 }
 
-/// A small JPEG of a film.
+/// A small JPEG of a film, through the device's preprocessing: exposed as the network sees it.
 fn thumbnail(path: &Path) -> anyhow::Result<Vec<u8>> {
     let radiograph = decoded(path)?;
-    let (width, height) = (radiograph.width(), radiograph.height());
-    let samples = match radiograph.pixels() {
-        chestlight::radiograph::Grey::U8(samples) => samples.clone(),
-        chestlight::radiograph::Grey::U16(samples) => samples.iter().map(|value| (value >> 8) as u8).collect(),
-    };
-    let film = image::GrayImage::from_raw(width, height, samples).context("a radiograph fills its size")?;
-    let scale = f64::from(THUMBNAIL) / f64::from(width.max(height));
+    let scale = f64::from(THUMBNAIL) / f64::from(radiograph.width().max(radiograph.height()));
     let side = |side: u32| ((f64::from(side) * scale) as u32).max(1);
-    let small = imageops::resize(&film, side(width), side(height), imageops::FilterType::Triangle);
+    let (width, height) = (side(radiograph.width()), side(radiograph.height()));
+    let geometry = InputGeometry {
+        width,
+        height,
+        fit: Fit::Stretch,
+        exposure_low: 0.01,
+        exposure_high: 0.99,
+        mean: 0.0,
+        std: 1.0,
+        margin: 0.0,
+    };
+    let samples: Vec<u8> = preprocess(&radiograph, &geometry)?.plane.iter().map(|value| value.round() as u8).collect();
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, 75).encode(
-        small.as_raw(),
-        small.width(),
-        small.height(),
-        ExtendedColorType::L8,
-    )?;
+    JpegEncoder::new_with_quality(&mut jpeg, 75).encode(&samples, width, height, ExtendedColorType::L8)?;
     Ok(jpeg)
 }
