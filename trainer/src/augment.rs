@@ -1,9 +1,11 @@
 //! Variation of training films: what differs between two exposures of one chest, and what tells hospitals apart
 //! without being the chest. Pure; drawn from a seed.
 
+use chestlight::decode::{Limits, decode};
 use chestlight::preprocess::InputTensor;
+use chestlight::radiograph::{Grey, Radiograph};
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageFormat};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -140,9 +142,10 @@ fn compress(plane: &mut InputTensor, lowest: f32, span: f32, quality: u8) {
     let sides = (plane.width as u32, plane.height as u32);
     let written =
         JpegEncoder::new_with_quality(&mut file, quality).encode(&bytes, sides.0, sides.1, ExtendedColorType::L8);
-    if let (Ok(()), Ok(opened)) = (written, image::load_from_memory_with_format(&file, ImageFormat::Jpeg)) {
-        for (value, byte) in plane.plane.iter_mut().zip(opened.into_luma8().into_raw()) {
-            *value = lowest + f32::from(byte) / 255.0 * span;
+    let opened = written.ok().and_then(|()| decode(&file, &Limits::default()).ok());
+    if let Some(Grey::U8(opened)) = opened.as_ref().map(Radiograph::pixels) {
+        for (value, byte) in plane.plane.iter_mut().zip(opened) {
+            *value = lowest + f32::from(*byte) / 255.0 * span;
         }
     }
 }
