@@ -4,8 +4,10 @@ use burn::module::{Initializer, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+
+use super::convolution::convolve;
 
 /// One step of a network that can be cut before it.
 #[derive(Module, Debug)]
@@ -124,10 +126,12 @@ impl ConvBn {
         let padding = [self.padding(height), self.padding(width)];
         let options = ConvOptions::new_with_padding([self.stride; 2], padding, [1, 1], self.groups);
         if self.live && x.device().is_autodiff() {
-            return self.bn.forward(conv2d(x, self.weight.val(), None, options));
+            let weight = self.weight.val();
+            let none = Tensor::zeros([weight.dims()[0]], &x.device());
+            return self.bn.forward(convolve(x, weight, none, options));
         }
         let (weight, bias) = self.folded();
-        conv2d(x, weight, Some(bias), options)
+        convolve(x, weight, bias, options)
     }
 }
 

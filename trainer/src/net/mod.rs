@@ -3,9 +3,11 @@
 //! Inputs are NCHW, three equal planes of the device's preprocessing, both sides multiples of 32 (224 as shipped).
 
 mod block;
+mod convolution;
 mod lite0;
 mod resnet;
 mod small_cnn;
+mod window;
 
 pub use block::{Block, ConvBlock, ConvBn, Inverted, MaxPool, Residual};
 
