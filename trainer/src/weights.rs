@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use burn_store::{KeyRemapper, ModuleSnapshot, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore};
+use burn_store::{ApplyError, KeyRemapper, ModuleSnapshot, PyTorchToBurnAdapter, PytorchStore, SafetensorsStore};
 use chestlight::digest::hex;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -170,7 +170,8 @@ pub fn load(net: Net, architecture: Architecture, path: &Path, classifier: bool)
             .with_from_adapter(PyTorchToBurnAdapter)
             .skip_enum_variants(true)
             .map_indices_contiguous(false)
-            .allow_partial(true);
+            .allow_partial(true)
+            .validate(false);
         net.load_from(&mut store).map_err(|error| failed(error.to_string()))?
     } else {
         let mut store = PytorchStore::from_file(path)
@@ -178,13 +179,23 @@ pub fn load(net: Net, architecture: Architecture, path: &Path, classifier: bool)
             .with_regex(wanted)
             .skip_enum_variants(true)
             .map_indices_contiguous(false)
-            .allow_partial(true);
+            .allow_partial(true)
+            .validate(false);
         net.load_from(&mut store).map_err(|error| failed(error.to_string()))?
     };
-    let needed = |name: &str| name.starts_with("blocks.") || classifier;
+    if let Some(error) = applied.errors.first() {
+        return Err(failed(match error {
+            ApplyError::ShapeMismatch { path, expected, found } => {
+                format!("{path} has the shape {:?}, expected {:?}", found.as_slice(), expected.as_slice())
+            }
+            error => error.to_string(),
+        }));
+    }
     // Torch keeps no flag of a norm's mode.
-    match applied.missing.iter().map(|(name, _)| name).find(|name| needed(name) && !name.ends_with(".training")) {
-        Some(missing) => Err(failed(format!("{missing} is missing, and {} more", applied.missing.len() - 1))),
+    let needed = |name: &str| (name.starts_with("blocks.") || classifier) && !name.ends_with(".training");
+    let mut missing = applied.missing.iter().map(|(name, _)| name).filter(|name| needed(name));
+    match missing.next() {
+        Some(first) => Err(failed(format!("{first} is missing, and {} more", missing.count()))),
         None => Ok(Published { net, digest }),
     }
 }
