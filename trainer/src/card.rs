@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub int8: &'a Evaluation,
     /// The f32 file on the test part.
     pub f32: &'a Evaluation,
+    /// What was added to the outputs, where the experiment asks for offsets.
+    pub offsets: [f32; 3],
     /// Mean negative log likelihood on the validation part at temperature 1, and at the manifest's.
     pub likelihood: [f64; 2],
     /// What was trained on what.
@@ -33,8 +35,18 @@ pub struct Facts<'a> {
 
 /// The card, Markdown.
 pub fn card(facts: &Facts<'_>) -> String {
-    let Facts { manifest, samples, int8, f32, likelihood: [before, after], experiment, controls, bytes, evaluation } =
-        facts;
+    let Facts {
+        manifest,
+        samples,
+        int8,
+        f32,
+        offsets,
+        likelihood: [before, after],
+        experiment,
+        controls,
+        bytes,
+        evaluation,
+    } = facts;
     let name = &manifest.name;
     let mut card = format!(
         "# Model card: {name}\n\n\
@@ -76,10 +88,18 @@ pub fn card(facts: &Facts<'_>) -> String {
     card += &format!(
         "- the f32 network before quantization: accuracy {}\n\
          - temperature {:.3}, chosen on the validation part: negative log likelihood there {before:.4} before, \
-         {after:.4} after\n\n```sh\n{evaluation}\n```\n\n| source | accuracy |\n|---|---|\n",
+         {after:.4} after\n",
         f32.all.accuracy(),
         manifest.calibration.temperature
     );
+    if experiment.offsets {
+        let [normal, bacterial, covid19] = offsets;
+        card += &format!(
+            "- added to the outputs, chosen on the validation part: normal {normal:+.2}, bacterial {bacterial:+.2}, \
+             COVID-19 {covid19:+.2}\n"
+        );
+    }
+    card += &format!("\n```sh\n{evaluation}\n```\n\n| source | accuracy |\n|---|---|\n");
     for (source, confusion) in &int8.by_source {
         card += &format!("| {source} | {} |\n", confusion.accuracy());
     }

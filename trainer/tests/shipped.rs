@@ -19,7 +19,7 @@ use chestlight_trainer::split::{Part, Sample, deal};
 fn the_card_tells_what_the_int8_file_reads_right_and_it_passes_the_papers_model_2() {
     let Some(films) = real_films::folder("cxr", "the shipped model's confusion matrix") else { return };
     let trainer = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let experiment = Experiment::read(&trainer.join("experiments/dataset1-lite0.toml")).unwrap();
+    let experiment = Experiment::read(&trainer.join("experiments/chestlight-lite0.toml")).unwrap();
     let index = Index::read(&films.join("index.csv")).unwrap();
     let samples = deal(&index, &experiment).unwrap();
     let test: Vec<&Sample> = samples.iter().filter(|sample| sample.part == Part::Test).collect();

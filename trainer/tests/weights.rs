@@ -61,7 +61,7 @@ fn fill(path: &Path, architecture: Architecture) -> Result<Net, WeightsError> {
 }
 
 fn first<const D: usize>(tensor: Tensor<D>) -> f32 {
-    tensor.into_data().try_to_vec::<f32>().unwrap()[0]
+    tensor.into_data().try_to_vec::<f32>().unwrap().into_iter().next().unwrap()
 }
 
 #[test]

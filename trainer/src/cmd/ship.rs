@@ -10,7 +10,7 @@ use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::InputTensor;
 use chestlight::reading;
 use chestlight::show::NOTICE;
-use chestlight::verdict::{Calibration, Class, Probabilities};
+use chestlight::verdict::{Calibration, Class, Logits, Probabilities};
 use chestlight_trainer::card::{Facts, card};
 use chestlight_trainer::evaluate::{self, Evaluation};
 use chestlight_trainer::experiment::Int8;
@@ -55,18 +55,33 @@ pub struct Quantized {
     pub files: onnx::Files,
     /// Inputs of the validation films, in the order of the parts.
     pub validation: Vec<InputTensor>,
+    /// What was added to the outputs.
+    pub offsets: [f32; 3],
 }
 
 /// Quantizes the network of a finished run over its validation films; the f32 file is kept beside it.
 pub fn quantized(run: &Path, index: &Index, samples: &[Sample], int8: &Int8) -> anyhow::Result<Quantized> {
     let (experiment, net) = load_run(run, &Device::flex())?;
-    let validation = dataset::load_all(index, &part(samples, Part::Validation), &experiment.input, &|| {})?;
-    let graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
+    let films = part(samples, Part::Validation);
+    let validation = dataset::load_all(index, &films, &experiment.input, &|| {})?;
+    let mut graph = Graph::of(&net, [experiment.input.height as usize, experiment.input.width as usize]);
+    let mut offsets = [0.0; 3];
+    if experiment.offsets {
+        let engine = Engine::load(&onnx::write_f32(&graph), &experiment.input)?;
+        offsets = calibrate::offsets(&answers(&engine, &validation, &films)?);
+        graph.add_to_outputs(&offsets);
+    }
     let observing = bar("learning ranges", 2 * validation.len());
     let files = onnx::files(graph, &validation, int8, &mut || observing.inc(1))?;
     observing.finish_and_clear();
     write(&run.join("f32.onnx"), &files.float)?;
-    Ok(Quantized { files, validation })
+    Ok(Quantized { files, validation, offsets })
+}
+
+/// Logits of the films whose class a device answers.
+fn answers(engine: &Engine, inputs: &[InputTensor], films: &[&Sample]) -> anyhow::Result<Vec<(Logits, Class)>> {
+    let known = inputs.iter().zip(films).filter_map(|(input, film)| Some((input, film.class.device()?)));
+    known.map(|(input, class)| Ok((engine.infer(input)?, class))).collect()
 }
 
 /// Writes model, manifest and card of a finished run. Returns name and answers of each control.
@@ -81,16 +96,11 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let index = Index::read(&args.index)?;
     bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
-    let Quantized { files: onnx::Files { float, int8, .. }, validation } =
+    let Quantized { files: onnx::Files { float, int8, .. }, validation, offsets } =
         quantized(&args.run, &index, &samples, &experiment.int8)?;
 
     let engine = Engine::load(&int8, &experiment.input)?;
-    let logits = validation
-        .iter()
-        .zip(part(&samples, Part::Validation))
-        .filter_map(|(film, sample)| Some((film, sample.class.device()?)))
-        .map(|(film, class)| Ok((engine.infer(film)?, class)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let logits = answers(&engine, &validation, &part(&samples, Part::Validation))?;
     let temperature = calibrate::temperature(&logits);
     let mut manifest = Manifest {
         schema: 1,
@@ -137,6 +147,7 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
         int8: &int8_on_test,
         f32: &measured(&float, &index, &test)?,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
+        offsets,
         experiment: &experiment,
         controls: &controls,
         bytes: int8.len(),

@@ -20,6 +20,16 @@ pub struct Graph {
     pub nodes: Vec<Node>,
 }
 
+impl Graph {
+    /// Adds to the outputs.
+    pub fn add_to_outputs(&mut self, offsets: &[f32]) {
+        let last = self.nodes.last_mut().and_then(Node::dense_mut);
+        for (bias, offset) in last.into_iter().flat_map(|dense| &mut dense.bias).zip(offsets) {
+            *bias += offset;
+        }
+    }
+}
+
 /// A layer and what it reads.
 #[derive(Clone, Debug)]
 pub struct Node {
