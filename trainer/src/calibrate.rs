@@ -14,16 +14,19 @@ const MOST: f32 = 20.0;
 ///
 /// The likelihood has one optimum in the logarithm of the temperature; it is searched between 1/20 and 20.
 pub fn temperature(films: &[(Logits, Class)]) -> f32 {
-    lowest(0.05f32.ln(), 20f32.ln(), |logarithm| loss(films, logarithm.exp())).exp()
+    coolest(|temperature| loss(films, temperature))
 }
 
 /// What to add to the logits of normal, bacterial and COVID-19 so that their likelihood at the best temperature is the
-/// highest over films that were not trained on; their mean is 0. All 0 where a class has no film.
+/// highest over films that were not trained on, where every class counts the same: nobody knows their shares at a
+/// clinic. Their mean is 0. All 0 where a class has no film.
 pub fn offsets(films: &[(Logits, Class)]) -> [f32; 3] {
     let mut offsets = [0.0; 3];
-    if !Class::ALL.iter().all(|class| films.iter().any(|(_, is)| is == class)) {
+    let counts = Class::ALL.map(|class| films.iter().filter(|(_, is)| *is == class).count());
+    if counts.contains(&0) {
         return offsets;
     }
+    let weights = counts.map(|count| 1.0 / count as f64);
     let shifted = |offsets: [f32; 3]| -> Vec<(Logits, Class)> {
         let mut shifted = films.to_vec();
         for (Logits(logits), _) in &mut shifted {
@@ -32,18 +35,24 @@ pub fn offsets(films: &[(Logits, Class)]) -> [f32; 3] {
         shifted
     };
     for _ in 0..ROUNDS {
-        let temperature = temperature(&shifted(offsets));
+        let films = shifted(offsets);
+        let temperature = coolest(|temperature| weighted(&films, weights, temperature));
         for class in 0..offsets.len() {
             let with = |offset| {
                 let mut offsets = offsets;
                 offsets.get_mut(class).into_iter().for_each(|it| *it = offset);
                 offsets
             };
-            offsets = with(lowest(-MOST, MOST, |offset| loss(&shifted(with(offset)), temperature)));
+            offsets = with(lowest(-MOST, MOST, |offset| weighted(&shifted(with(offset)), weights, temperature)));
         }
     }
     let mean = offsets.iter().sum::<f32>() / 3.0;
     offsets.map(|offset| offset - mean)
+}
+
+/// The temperature of the lowest loss.
+fn coolest(loss: impl Fn(f32) -> f64) -> f32 {
+    lowest(0.05f32.ln(), 20f32.ln(), |logarithm| loss(logarithm.exp())).exp()
 }
 
 /// Where a function with one valley is lowest.
@@ -58,19 +67,22 @@ fn lowest(mut low: f32, mut high: f32, loss: impl Fn(f32) -> f64) -> f32 {
 
 /// Mean negative log likelihood of the films' classes at a temperature.
 pub fn loss(films: &[(Logits, Class)], temperature: f32) -> f64 {
+    weighted(films, [1.0; 3], temperature) / films.len().max(1) as f64
+}
+
+/// Sum of the negative log likelihoods, each times the weight of its film's class.
+fn weighted(films: &[(Logits, Class)], [normal, bacterial, covid19]: [f64; 3], temperature: f32) -> f64 {
     let calibration = Calibration { temperature, refer_below: 0.0 };
-    let sum: f64 = films
-        .iter()
-        .map(|(logits, class)| {
-            let probability = calibrate(Logits(logits.0), &calibration).map_or(0.0, |all| match class {
-                Class::Normal => all.normal,
-                Class::Bacterial => all.bacterial,
-                Class::Covid19 => all.covid19,
-            });
-            -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
-        })
-        .sum();
-    sum / films.len().max(1) as f64
+    let of = |(logits, class): &(Logits, Class)| {
+        let all = calibrate(Logits(logits.0), &calibration);
+        let (probability, weight) = match class {
+            Class::Normal => (all.map(|all| all.normal), normal),
+            Class::Bacterial => (all.map(|all| all.bacterial), bacterial),
+            Class::Covid19 => (all.map(|all| all.covid19), covid19),
+        };
+        -f64::from(probability.unwrap_or(0.0).max(f32::MIN_POSITIVE)).ln() * weight
+    };
+    films.iter().map(of).sum()
 }
 
 #[cfg(test)]
