@@ -23,6 +23,7 @@ enum Command {
     Classify(cmd::classify::Arguments),
     Run(cmd::run::Arguments),
     Log(cmd::log::Arguments),
+    Override(cmd::override_reading::Arguments),
     Check(cmd::check::Arguments),
     Demo(cmd::demo::Arguments),
 }
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Classify(arguments) => cmd::classify::run(&arguments),
         Command::Run(arguments) => cmd::run::run(&arguments),
         Command::Log(arguments) => cmd::log::run(&arguments),
+        Command::Override(arguments) => cmd::override_reading::run(&arguments),
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Demo(arguments) => cmd::demo::run(&arguments),
     };

@@ -77,6 +77,28 @@ fn a_copy_of_a_film_that_was_read_is_told_and_not_read_again() {
 }
 
 #[test]
+fn a_reading_can_be_overridden_while_the_unit_runs_and_when_it_does_not() {
+    let site = Site::new("");
+    let (first, second) = (film(1, ImageFormat::Png), film(2, ImageFormat::Png));
+    let say = || {
+        let word = ["override", "1", "--verdict", "refer", "--reason", "looks odd"];
+        let output = site.command(&word).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let mut unit = site.start();
+    site.put_in("a.png", &first);
+    unit.wait_for("reading 1 of");
+    say();
+    site.put_in("b.png", &second);
+    unit.wait_for("reading 3 of");
+    unit.wait_until_ready();
+    unit.stop();
+    say();
+    let rows = site.assert_at_rest(&[("a.png", &first), ("b.png", &second)]);
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
 fn a_unit_that_is_told_to_stop_finishes_the_film_in_hand_and_takes_the_rest_up_at_the_next_start() {
     for signal in [Signal::TERM, Signal::INT] {
         let site = Site::new("");

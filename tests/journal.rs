@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use chestlight::digest::hex;
-use chestlight::journal::{self, Break, Entry, GENESIS, Journal, JournalError, Row};
+use chestlight::journal::{self, Break, Entry, GENESIS, Journal, JournalError, Override, Record, Row, Word};
 use chestlight::model::{Manifest, shipped};
 use chestlight::reading::{Milliseconds, Reading};
 use chestlight::refusal::Refusal;
@@ -50,15 +50,32 @@ fn five(path: &Path) {
     }
 }
 
+/// A person's word on reading `reading`.
+fn override_with(journal: &mut Journal, reading: i64, verdict: Verdict) -> Override {
+    let word = Word::new(reading, verdict, "seen by Dr N.", Some("MK"), 1000).unwrap();
+    journal.override_reading(&word).unwrap()
+}
+
+/// The five readings, an override of the first, one more reading, and an override of the first again.
+fn with_overrides(path: &Path) {
+    five(path);
+    let mut journal = Journal::open(path).unwrap();
+    assert_eq!(override_with(&mut journal, 1, Verdict::BacterialPneumonia).seq, 6);
+    assert_eq!(record(&mut journal, "film 7.png", &normal()).seq, 7);
+    assert_eq!(override_with(&mut journal, 1, Verdict::Refer).seq, 8);
+}
+
 /// The hash as docs/storage.md defines it, computed from the table alone.
-fn documented_hash(connection: &Connection, seq: i64) -> String {
-    let mut statement = connection.prepare("SELECT * FROM reading WHERE seq = ?1").unwrap();
+fn documented_hash(connection: &Connection, table: &str, seq: i64) -> String {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table} WHERE seq = ?1")).unwrap();
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let added = ["study_uid", "series_uid", "sop_uid", "patient_hash", "feature_distance"];
     statement
         .query_one([seq], |row| {
-            let mut text = "chestlight reading 1\n".to_owned();
+            let mut text = format!("chestlight {table} 1\n");
             for name in names.iter().filter(|name| *name != "hash") {
                 match row.get_ref(name.as_str())? {
+                    ValueRef::Null if added.contains(&name.as_str()) => {}
                     ValueRef::Null => writeln!(text, "{name} n").unwrap(),
                     ValueRef::Integer(number) => writeln!(text, "{name} i{number}").unwrap(),
                     ValueRef::Real(number) => writeln!(text, "{name} r{:016x}", number.to_bits()).unwrap(),
@@ -77,7 +94,7 @@ fn documented_hash(connection: &Connection, seq: i64) -> String {
 fn forge(connection: &Connection, seq: i64, until: i64, head_as_well: bool) {
     connection.execute("UPDATE reading SET verdict = 'Refer' WHERE seq = ?1", [seq]).unwrap();
     for seq in seq..=until {
-        let hash = documented_hash(connection, seq);
+        let hash = documented_hash(connection, "reading", seq);
         connection.execute("UPDATE reading SET hash = ?1 WHERE seq = ?2", (&hash, seq)).unwrap();
         if seq < until {
             connection.execute("UPDATE reading SET previous_hash = ?1 WHERE seq = ?2", (&hash, seq + 1)).unwrap();
@@ -91,19 +108,117 @@ fn forge(connection: &Connection, seq: i64, until: i64, head_as_well: bool) {
 fn the_hash_is_the_documented_one_and_an_untouched_chain_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    five(&path);
+    with_overrides(&path);
     let journal = Journal::open_read_only(&path).unwrap();
     let whole = journal.verify().unwrap().unwrap();
-    assert_eq!(whole.rows, 5);
+    assert_eq!((whole.rows, whole.overrides), (8, 2));
     let connection = Connection::open(&path).unwrap();
     let mut previous = GENESIS.to_owned();
-    for seq in 1..=5 {
-        let row = journal.get(seq).unwrap().unwrap();
-        assert_eq!(row.previous_hash, previous);
-        assert_eq!(row.hash(), documented_hash(&connection, seq));
-        previous = row.hash().to_owned();
+    for seq in 1..=8 {
+        let (table, previous_hash, hash) = match journal.get(seq).unwrap().unwrap() {
+            Record::Reading(row) => ("reading", row.previous_hash.clone(), row.hash().to_owned()),
+            Record::Override(row) => ("override", row.previous_hash.clone(), row.hash().to_owned()),
+        };
+        assert_eq!(table == "override", [6, 8].contains(&seq));
+        assert_eq!(previous_hash, previous);
+        assert_eq!(hash, documented_hash(&connection, table, seq));
+        previous = hash;
     }
     assert_eq!(whole.head, previous);
+}
+
+#[test]
+fn an_override_stands_beside_its_reading_and_the_last_word_comes_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    five(&path);
+    let before = Journal::open_read_only(&path).unwrap().get(1).unwrap();
+    fs::remove_dir_all(folder.path()).unwrap();
+    fs::create_dir(folder.path()).unwrap();
+    with_overrides(&path);
+    let mut journal = Journal::open_existing(&path).unwrap();
+    let Some(Record::Reading(reading)) = before else { panic!("{before:?}") };
+    let Some(Record::Reading(now)) = journal.get(1).unwrap() else { panic!("reading 1 is gone") };
+    assert_eq!((now.verdict, now.message), (reading.verdict, reading.message), "a reading is never edited");
+    let words = journal.overrides_of(1).unwrap();
+    let told: Vec<_> = words.iter().map(|word| (word.verdict().unwrap(), word.operator.as_deref(), word.uid)).collect();
+    assert_eq!(told, [(Verdict::BacterialPneumonia, Some("MK"), 1000), (Verdict::Refer, Some("MK"), 1000)]);
+
+    let word = |reading| Word::new(reading, Verdict::Normal, "a", None, 0).unwrap();
+    let refused = journal.override_reading(&word(9));
+    assert!(matches!(refused, Err(JournalError::NoSuchReading { asked: 9, last: 8 })), "{refused:?}");
+    let refused = journal.override_reading(&word(6));
+    assert!(matches!(refused, Err(JournalError::NotAReading { asked: 6, reading: 1 })), "{refused:?}");
+    assert_eq!(journal.verify().unwrap().unwrap().rows, 8, "what is refused leaves no row");
+    assert!(matches!(Journal::open_existing(&folder.path().join("none.db")), Err(JournalError::Missing(_))));
+}
+
+#[test]
+fn verify_finds_a_changed_override() {
+    for (name, change, expected) in [
+        ("an edited verdict", "UPDATE override SET verdict = 'Normal' WHERE seq = 6", Break::Edited(6)),
+        ("another reading meant", "UPDATE override SET reading = 2 WHERE seq = 8", Break::Edited(8)),
+        ("a person taken out", "UPDATE override SET operator = NULL WHERE seq = 6", Break::Edited(6)),
+        ("one removed", "DELETE FROM override WHERE seq = 6", Break::Missing { expected: 6, found: 7 }),
+        ("the last removed", "DELETE FROM override WHERE seq = 8", Break::Tail { head: 8, last: 7 }),
+        (
+            "one more with the number of a reading",
+            "INSERT INTO override SELECT 3, reading, recorded_at, verdict, message, operator, uid, software_version,
+             previous_hash, hash FROM override WHERE seq = 6",
+            Break::Inserted(3),
+        ),
+        ("a distance put in later", "UPDATE reading SET feature_distance = 1.5 WHERE seq = 2", Break::Edited(2)),
+        ("an identity put in later", "UPDATE reading SET study_uid = '1.2' WHERE seq = 2", Break::Edited(2)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        with_overrides(&path);
+        sql(&Connection::open(&path).unwrap(), change);
+        assert_eq!(Journal::open_read_only(&path).unwrap().verify().unwrap(), Err(expected), "{name}");
+    }
+}
+
+/// A journal that chestlight wrote when the schema had version 1: a film that was read, and two that were refused.
+fn of_schema_1(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    sql(&connection, include_str!("fixtures/journal-schema-1.sql"));
+    connection
+}
+
+fn version(connection: &Connection) -> i64 {
+    connection.query_one("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_journal_of_schema_1_verifies_where_it_is_goes_on_in_place_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let connection = of_schema_1(&path);
+    let hashes = || -> Vec<String> {
+        let mut statement = connection.prepare("SELECT hash FROM reading ORDER BY seq LIMIT 3").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let old = hashes();
+    assert_eq!(old.len(), 3);
+
+    let read_only = Journal::open_read_only(&path).unwrap();
+    let whole = read_only.verify().unwrap().unwrap();
+    assert_eq!((whole.rows, whole.overrides, &whole.head), (3, 0, &old[2]));
+    let mut jsonl = Vec::new();
+    journal::write_jsonl(&read_only, &mut jsonl).unwrap();
+    assert_eq!(jsonl.iter().filter(|byte| **byte == b'\n').count(), 3);
+    assert_eq!(version(&connection), 1, "who may only read changes nothing");
+
+    let mut journal = Journal::open(&path).unwrap();
+    assert_eq!(version(&connection), journal::SCHEMA_VERSION);
+    assert_eq!(override_with(&mut journal, 1, Verdict::Refer).seq, 4);
+    assert_eq!(record(&mut journal, "new.png", &normal()).previous_hash, journal.overrides_of(1).unwrap()[0].hash());
+    let whole = Journal::open(&path).unwrap().verify().unwrap().unwrap();
+    assert_eq!((whole.rows, whole.overrides), (5, 1));
+    assert_eq!(hashes(), old);
+
+    sql(&connection, "UPDATE reading SET verdict = 'Refer' WHERE seq = 2");
+    assert_eq!(journal.verify().unwrap(), Err(Break::Edited(2)), "an old row is as well protected as a new one");
 }
 
 #[test]
@@ -220,7 +335,7 @@ fn a_row_comes_back_as_it_was_recorded_after_reopening() {
     let path = folder.path().join("journal.db");
     let row = record(&mut Journal::open(&path).unwrap(), "a.png", &normal());
     let journal = Journal::open(&path).unwrap();
-    assert_eq!(journal.get(1).unwrap().as_ref(), Some(&row));
+    assert_eq!(journal.get(1).unwrap(), Some(Record::Reading(row.clone())));
     assert_eq!(row.probabilities(), normal().probabilities);
     assert_eq!(row.decode_ms, 1.235, "microseconds are enough");
     assert!(row.recorded_at.ends_with('Z') && row.recorded_at.len() == 24, "{}", row.recorded_at);
@@ -233,13 +348,13 @@ fn other_peoples_files_are_refused_and_left_as_they_were() {
     let database = |name, statements| sql(&Connection::open(path(name)).unwrap(), statements);
     database("foreign.db", "CREATE TABLE theirs (x)");
     database("marked.db", "PRAGMA application_id = 7");
-    database("newer.db", "PRAGMA application_id = 0x43485354; PRAGMA user_version = 2");
+    database("newer.db", "PRAGMA application_id = 0x43485354; PRAGMA user_version = 3");
     fs::write(path("text.db"), "this is no database at all, and it is longer than a header".repeat(99)).unwrap();
     for (name, newer) in [("foreign.db", false), ("marked.db", false), ("newer.db", true), ("text.db", false)] {
         let before = fs::read(path(name)).unwrap();
         for opened in [Journal::open(&path(name)), Journal::open_read_only(&path(name))] {
             match opened {
-                Err(JournalError::Newer { found: 2, .. }) if newer => {}
+                Err(JournalError::Newer { found: 3, .. }) if newer => {}
                 Err(JournalError::Foreign(_)) if !newer => {}
                 other => panic!("{name}: {other:?}"),
             }
@@ -274,6 +389,8 @@ fn exports_have_every_row_and_no_formulas() {
         record(&mut journal, name, &normal());
     }
     record(&mut journal, "empty.png", &Reading::refused(Refusal::Empty, "=the file is empty"));
+    let word = Word::new(2, Verdict::Refer, "=1+1", Some("@MK"), 7).unwrap();
+    journal.override_reading(&word).unwrap();
 
     let (mut csv_text, mut jsonl) = (Vec::new(), Vec::new());
     journal::write_csv(&journal, &mut csv_text).unwrap();
@@ -285,18 +402,30 @@ fn exports_have_every_row_and_no_formulas() {
     };
     let (file, message, normal) =
         (column("file_name", &mut reader), column("message", &mut reader), column("p_normal", &mut reader));
+    let [kind, of, operator, uid] = ["kind", "reading", "operator", "uid"].map(|name| column(name, &mut reader));
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    assert_eq!(records.len(), 7);
+    assert_eq!(records.len(), 8);
     for (record, name) in records.iter().zip(names) {
         let safe = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.to_owned() };
         assert_eq!(&record[file], safe);
     }
     assert!(records[6][message].starts_with("'=the file"));
     assert_eq!(&records[6][normal], "");
+    assert_eq!((&records[6][kind], &records[6][of]), ("reading", ""));
+    let word = &records[7];
+    assert_eq!(
+        [&word[kind], &word[of], &word[operator], &word[uid], &word[message]],
+        ["override", "2", "'@MK", "7", "'=1+1"]
+    );
 
     let lines: Vec<serde_json::Value> =
         str::from_utf8(&jsonl).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines.len(), 8);
+    assert_eq!((&lines[0]["kind"], &lines[7]["kind"]), (&"reading".into(), &"override".into()));
+    assert_eq!(
+        (&lines[7]["reading"], &lines[7]["message"], &lines[7]["verdict"]),
+        (&2.into(), &"=1+1".into(), &"Refer".into())
+    );
     assert_eq!(lines[0]["file"], names[0], "JSONL has names unchanged");
     assert_eq!(lines[0]["probabilities"]["normal"], serde_json::json!(0.9f32));
     assert_eq!(lines[6]["reason"], "empty");

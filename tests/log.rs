@@ -40,8 +40,12 @@ fn unit() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn log(root: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    chestlight(root, &[&["log"], arguments].concat())
+}
+
+fn chestlight(root: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
-        Command::new(env!("CARGO_BIN_EXE_chestlight")).arg("log").args(arguments).current_dir(root).output().unwrap();
+        Command::new(env!("CARGO_BIN_EXE_chestlight")).args(arguments).current_dir(root).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -80,18 +84,66 @@ fn json_is_one_object_a_reading_and_the_same_in_list_show_and_export() {
 }
 
 #[test]
+fn a_persons_word_is_one_more_row_and_list_show_and_exports_have_both() {
+    let (root, _) = unit();
+    let place = ["--config", "chestlight.toml"];
+    let say = |reading, rest: &[&str]| chestlight(root.path(), &[&["override", reading], rest, &place].concat());
+    let (code, told, errors) = say("1", &["--verdict", "normal", "--reason", "old scar, seen by Dr N.", "--by", "MK"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(
+        told,
+        "row 4: reading 1 is overridden with normal; the unit said COVID-19 pneumonia (research use, not a diagnosis)\n"
+    );
+    let (_, table, _) = log(root.path(), &[&["list", "--last", "2"], &place[..]].concat());
+    let lines: Vec<String> = table.lines().map(|line| format!("{}{}", &line[..7], line[31..].trim_end())).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+       SEQ  VERDICT              NORMAL BACTERIAL COVID-19  FILE
+         3  refer to a doctor     25.0%     12.5%    62.5%  c.png
+         4  normal                    -         -        -  override of reading 1 by MK: old scar, seen by Dr N.
+    ");
+    let (_, shown, _) = log(root.path(), &[&["show", "1"], &place[..]].concat());
+    let shown: Vec<serde_json::Value> =
+        serde_json::Deserializer::from_str(&shown).into_iter().map(Result::unwrap).collect();
+    let verdicts: Vec<_> = shown.iter().map(|row| (row["kind"].as_str(), row["verdict"].as_str())).collect();
+    assert_eq!(verdicts, [(Some("reading"), Some("Covid19Pneumonia")), (Some("override"), Some("Normal"))]);
+    let (_, csv, _) = log(root.path(), &[&["export", "--csv"], &place[..]].concat());
+    assert!(csv.lines().last().unwrap().contains("override,1,MK,"), "{csv}");
+    let (_, jsonl, _) = log(root.path(), &[&["export", "--jsonl"], &place[..]].concat());
+    assert_eq!(jsonl.lines().count(), 4);
+    let (_, whole, _) = log(root.path(), &[&["verify"], &place[..]].concat());
+    assert!(whole.starts_with("whole: 3 readings and 1 overrides; the hash of row 4"), "{whole}");
+
+    for (reading, rest, expected, words) in [
+        ("9", &["--verdict", "normal", "--reason", "a"][..], 1, "there is no reading 9"),
+        ("4", &["--verdict", "normal", "--reason", "a"], 1, "row 4 is an override of reading 1; override reading 1"),
+        ("1", &["--verdict", "refused", "--reason", "a"], 2, "normal"),
+        ("1", &["--verdict", "normal"], 2, "--reason"),
+        ("1", &["--verdict", "normal", "--reason", " "], 2, "the reason must be 1 to 500 bytes"),
+        ("1", &["--verdict", "normal", "--reason", &"x".repeat(501)], 2, "the reason must be 1 to 500 bytes"),
+        ("1", &["--verdict", "normal", "--reason", "a", "--by", "a\nb"], 2, "the operator must be 1 to 40 bytes"),
+    ] {
+        let (code, _, errors) = say(reading, rest);
+        assert_eq!(code, Some(expected), "{reading} {rest:?}: {errors}");
+        assert!(errors.contains(words), "{reading} {rest:?}: {errors}");
+    }
+    let none = ["override", "1", "--verdict", "normal", "--reason", "a", "--journal", "none.db"];
+    assert_eq!(chestlight(root.path(), &none).0, Some(2));
+    assert!(!root.path().join("none.db").exists());
+}
+
+#[test]
 fn a_changed_journal_is_told_with_the_reading_and_exit_code_1() {
     let (root, journal) = unit();
     let verify = ["verify", "--config", "chestlight.toml"];
     let (code, text, _) = log(root.path(), &verify);
     assert_eq!(code, Some(0));
-    assert!(text.starts_with("whole: 3 readings, the last one's hash is "), "{text}");
+    assert!(text.starts_with("whole: 3 readings and 0 overrides; the hash of row 3, the last, is "), "{text}");
 
     let connection = rusqlite::Connection::open(journal).unwrap();
     connection.execute("UPDATE reading SET verdict = 'Normal' WHERE seq = 2", []).unwrap();
     let (code, text, _) = log(root.path(), &verify);
     assert_eq!(code, Some(1));
-    assert_eq!(text, "BROKEN: reading 2 does not have the hash of its contents: it was edited, moved or inserted\n");
+    assert_eq!(text, "BROKEN: row 2 does not have the hash of its contents: it was edited, moved or inserted\n");
 }
 
 #[test]
@@ -121,7 +173,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let copies =
         "INSERT INTO reading SELECT seq + 3 * ?1, input_digest || ?1, file_name, taken_at, recorded_at, verdict,
         reason, message, p_normal, p_bacterial, p_covid19, model_name, model_digest, software_version, decode_ms,
-        gate_ms, preprocess_ms, infer_ms, total_ms, previous_hash, hash FROM reading WHERE seq <= 3";
+        gate_ms, preprocess_ms, infer_ms, total_ms, previous_hash, hash, NULL, NULL, NULL, NULL, NULL FROM reading WHERE seq <= 3";
     let connection = rusqlite::Connection::open(journal).unwrap();
     (1..200).for_each(|copy| assert_eq!(connection.execute(copies, [copy]).unwrap(), 3));
     for arguments in [["list", "--json"], ["export", "--csv"], ["export", "--jsonl"]] {

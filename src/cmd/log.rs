@@ -1,18 +1,19 @@
 //! `chestlight log`: what the unit has recorded.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anstyle::Style;
 use anyhow::{Context, anyhow};
 use chestlight::config::Config;
-use chestlight::journal::{Journal, JournalError, Row, write_csv, write_jsonl};
+use chestlight::journal::{Journal, JournalError, Override, Record, Row, write_csv, write_jsonl};
 use chestlight::show::{NOTICE, style};
-use chestlight::verdict::Probabilities;
+use chestlight::verdict::{Probabilities, Verdict};
 use clap::Subcommand;
 
 use super::{Failure, Outcome, usage};
 
-/// List, show, export and verify what was recorded
+/// List, show, export and verify readings and overrides
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -21,25 +22,25 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print a line for each reading, oldest first
+    /// Print a line for each reading and each override, oldest first
     List {
         #[command(flatten)]
         place: JournalPlace,
         /// Print one JSON object a line (docs/storage.md)
         #[arg(long)]
         json: bool,
-        /// Print only the last N readings
+        /// Print only the last N lines
         #[arg(long, value_name = "N")]
         last: Option<u32>,
     },
-    /// Print everything about one reading, as JSON
+    /// Print everything about one reading and what people said of it, as JSON
     Show {
         #[command(flatten)]
         place: JournalPlace,
-        /// Number of the reading
+        /// Number of the reading, or of one override
         seq: i64,
     },
-    /// Print every reading for another program
+    /// Print every reading and every override for another program
     #[command(group = clap::ArgGroup::new("format").required(true))]
     Export {
         #[command(flatten)]
@@ -51,7 +52,7 @@ enum Command {
         #[arg(long, group = "format")]
         jsonl: bool,
     },
-    /// Find out whether readings were edited, removed or reordered
+    /// Find out whether rows were edited, removed or reordered
     Verify {
         #[command(flatten)]
         place: JournalPlace,
@@ -60,7 +61,7 @@ enum Command {
 
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-struct JournalPlace {
+pub struct JournalPlace {
     /// Configuration of the unit whose journal is meant
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -70,13 +71,14 @@ struct JournalPlace {
 }
 
 impl JournalPlace {
-    fn open(&self) -> Result<Journal, Failure> {
+    /// The journal, opened by `open`.
+    pub fn open(&self, open: fn(&Path) -> Result<Journal, JournalError>) -> Result<Journal, Failure> {
         let path = match (&self.journal, &self.config) {
             (Some(journal), _) => journal.clone(),
             (None, Some(config)) => Config::read(config).map_err(usage)?.journal(),
             (None, None) => return Err(usage(anyhow!("--config or --journal is needed"))),
         };
-        Journal::open_read_only(&path).map_err(|error| match error {
+        open(&path).map_err(|error| match error {
             JournalError::Sqlite { .. } => Failure::from(anyhow::Error::new(error)),
             error => usage(error),
         })
@@ -105,7 +107,7 @@ impl Command {
 
 /// Prints what is asked for.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let journal = arguments.command.place().open()?;
+    let journal = arguments.command.place().open(Journal::open_read_only)?;
     anstream::eprintln!("chestlight: {NOTICE}");
     match arguments.command.print(&journal) {
         // Whoever reads the output has seen enough (`| head`).
@@ -122,7 +124,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line for each reading.
+/// Prints a line for each reading and each override.
 pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
     let mut out = anstream::stdout().lock();
     if !json {
@@ -132,21 +134,34 @@ pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<
             "SEQ", "RECORDED", "VERDICT", "NORMAL", "BACTERIAL", "COVID-19"
         )?;
     }
-    journal.for_each(last, |row| -> anyhow::Result<()> {
-        if json {
-            writeln!(out, "{}", row.to_json())?
-        } else {
-            print_line(&mut out, row)?
-        };
+    journal.for_each_record(last, |record| -> anyhow::Result<()> {
+        match record {
+            _ if json => writeln!(out, "{}", record.to_json())?,
+            Record::Reading(row) => print_reading(&mut out, row)?,
+            Record::Override(row) => print_override(&mut out, row)?,
+        }
         Ok(())
     })?;
     Ok(Outcome::Well)
 }
 
-fn print_line(out: &mut impl Write, row: &Row) -> io::Result<()> {
-    let (style, words) = row.verdict().map_or_else(Default::default, |it| (style(it), it.words()));
-    let words = if words.is_empty() { &row.verdict } else { words };
-    write!(out, "{:>6} {:24} {style}{words:20}{style:#} ", row.seq, row.recorded_at)?;
+fn print_beginning(
+    out: &mut impl Write,
+    (seq, recorded_at): (i64, &str),
+    (verdict, name): (Option<Verdict>, &str),
+) -> io::Result<()> {
+    let (style, words) = verdict.map_or((Style::new(), name), |verdict| (style(verdict), verdict.words()));
+    write!(out, "{seq:>6} {recorded_at:24} {style}{words:20}{style:#} ")
+}
+
+fn print_override(out: &mut impl Write, row: &Override) -> io::Result<()> {
+    print_beginning(out, (row.seq, &row.recorded_at), (row.verdict(), &row.verdict))?;
+    let by = row.operator.as_ref().map(|operator| format!(" by {operator}")).unwrap_or_default();
+    writeln!(out, "{:>6} {:>9} {:>8}  override of reading {}{by}: {}", "-", "-", "-", row.reading, row.message)
+}
+
+fn print_reading(out: &mut impl Write, row: &Row) -> io::Result<()> {
+    print_beginning(out, (row.seq, &row.recorded_at), (row.verdict(), &row.verdict))?;
     match row.probabilities() {
         Some(Probabilities { normal, bacterial, covid19 }) => writeln!(
             out,
@@ -161,11 +176,15 @@ fn print_line(out: &mut impl Write, row: &Row) -> io::Result<()> {
 }
 
 fn show(journal: &Journal, seq: i64) -> anyhow::Result<Outcome> {
-    let Some(row) = journal.get(seq)? else {
+    let Some(record) = journal.get(seq)? else {
         anstream::eprintln!("chestlight: there is no reading {seq}; {} are recorded", journal.count()?);
         return Ok(Outcome::Refused);
     };
-    writeln!(anstream::stdout(), "{:#}", row.to_json())?;
+    let mut out = anstream::stdout();
+    writeln!(out, "{:#}", record.to_json())?;
+    for word in journal.overrides_of(seq)? {
+        writeln!(out, "{:#}", word.to_json())?;
+    }
     Ok(Outcome::Well)
 }
 
@@ -183,7 +202,13 @@ fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
 pub fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
     match journal.verify()? {
         Ok(whole) => {
-            writeln!(anstream::stdout(), "whole: {} readings, the last one's hash is {}", whole.rows, whole.head)?;
+            let (rows, overrides) = (whole.rows, whole.overrides);
+            let readings = rows - overrides;
+            writeln!(
+                anstream::stdout(),
+                "whole: {readings} readings and {overrides} overrides; the hash of row {rows}, the last, is {}",
+                whole.head
+            )?;
             Ok(Outcome::Well)
         }
         Err(broken) => {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod classify;
 pub mod demo;
 pub mod log;
+pub mod override_reading;
 pub mod run;
 
 use std::path::Path;

@@ -3,18 +3,19 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::row::{Cell, Row};
+use super::Record;
+use super::row::Cell;
 use crate::digest::hex;
 
 /// What the first row names as the hash of the row before it.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// SHA-256 over every column but `hash` itself: a line a column, with its name and its value; the type and the
-/// length of each value are part of it, so that no two rows have the same text.
-pub(super) fn hash(row: &Row) -> String {
+/// SHA-256 over every column but `hash` itself: a line a column, with its name and its value; the kind of row, and the
+/// type and the length of each value are part of it, so that no two rows have the same text.
+pub(super) fn hash<'a>(kind: &str, columns: impl Iterator<Item = (&'static str, Cell<'a>)>) -> String {
     let mut digest = Sha256::new();
-    digest.update("chestlight reading 1\n");
-    for (name, cell) in row.columns().into_iter().filter(|(name, _)| *name != "hash") {
+    digest.update(format!("chestlight {kind} 1\n"));
+    for (name, cell) in columns.filter(|(name, _)| *name != "hash") {
         digest.update(match cell {
             Cell::Null => format!("{name} n\n"),
             Cell::Integer(number) => format!("{name} i{number}\n"),
@@ -28,8 +29,10 @@ pub(super) fn hash(row: &Row) -> String {
 /// A chain without a break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whole {
-    /// Number of readings.
+    /// Number of readings and overrides together.
     pub rows: i64,
+    /// How many of them are overrides.
+    pub overrides: i64,
     /// The last row's hash. Kept elsewhere it proves later that nothing up to here was changed.
     pub head: String,
 }
@@ -38,7 +41,7 @@ pub struct Whole {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Break {
     /// A number is left out.
-    #[error("reading {expected} is missing; the next one is {found}")]
+    #[error("row {expected} is missing; the next one is {found}")]
     Missing {
         /// The number that should come.
         expected: i64,
@@ -46,19 +49,19 @@ pub enum Break {
         found: i64,
     },
     /// A number before the first.
-    #[error("reading {0} was inserted; numbers begin at 1")]
+    #[error("row {0} was inserted; numbers begin at 1")]
     Inserted(i64),
     /// The row is not what its own hash says.
-    #[error("reading {0} does not have the hash of its contents: it was edited, moved or inserted")]
+    #[error("row {0} does not have the hash of its contents: it was edited, moved or inserted")]
     Edited(i64),
     /// The row names another predecessor.
     #[error(
-        "reading {0} does not follow the one before it: that one was edited, moved, inserted or removed, with its \
+        "row {0} does not follow the one before it: that one was edited, moved, inserted or removed, with its \
          hash made to fit"
     )]
     Unlinked(i64),
-    /// The row cannot be read as a reading.
-    #[error("reading {seq} is unreadable: {detail}")]
+    /// The row cannot be read as what its table holds.
+    #[error("row {seq} is unreadable: {detail}")]
     Unreadable {
         /// The number that should have come.
         seq: i64,
@@ -67,7 +70,7 @@ pub enum Break {
     },
     /// The rows end elsewhere than the head says.
     #[error(
-        "the journal's head says that {head} readings were recorded, but the last is {last}: rows were removed or added at the end, or the head was edited"
+        "the journal's head says that {head} rows were recorded, but the last is {last}: rows were removed or added at the end, or the head was edited"
     )]
     Tail {
         /// Number in the head.
@@ -76,7 +79,7 @@ pub enum Break {
         last: i64,
     },
     /// The last row is not the one that the head names.
-    #[error("reading {0} is not the one that the journal's head names: it was replaced, or the head was edited")]
+    #[error("row {0} is not the one that the journal's head names: it was replaced, or the head was edited")]
     Head(i64),
     /// There is not exactly one head.
     #[error("the journal's head is missing")]
@@ -91,7 +94,7 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new() -> Self {
-        Self { whole: Whole { rows: 0, head: GENESIS.to_owned() } }
+        Self { whole: Whole { rows: 0, overrides: 0, head: GENESIS.to_owned() } }
     }
 
     /// The number of the row that should come next.
@@ -99,27 +102,32 @@ impl Walk {
         self.whole.rows.saturating_add(1)
     }
 
-    pub(super) fn follow(&mut self, row: &Row) -> Result<(), Break> {
-        let expected = self.expected();
-        if row.seq > expected {
-            return Err(Break::Missing { expected, found: row.seq });
+    pub(super) fn follow(&mut self, record: &Record) -> Result<(), Break> {
+        let (seq, expected) = (record.seq(), self.expected());
+        if seq > expected {
+            return Err(Break::Missing { expected, found: seq });
         }
-        if row.seq < expected {
-            return Err(Break::Inserted(row.seq));
+        if seq < expected {
+            return Err(Break::Inserted(seq));
         }
-        if hash(row) != row.hash() {
-            return Err(Break::Edited(row.seq));
+        let (previous, stated, computed) = match record {
+            Record::Reading(row) => (&row.previous_hash, row.hash(), row.computed_hash()),
+            Record::Override(row) => (&row.previous_hash, row.hash(), row.computed_hash()),
+        };
+        if computed != stated {
+            return Err(Break::Edited(seq));
         }
-        if row.previous_hash != self.whole.head {
-            return Err(Break::Unlinked(row.seq));
+        if *previous != self.whole.head {
+            return Err(Break::Unlinked(seq));
         }
-        self.whole = Whole { rows: row.seq, head: row.hash().to_owned() };
+        let overrides = self.whole.overrides + i64::from(matches!(record, Record::Override(_)));
+        self.whole = Whole { rows: seq, overrides, head: computed };
         Ok(())
     }
 
     /// Compares the end with the head, which is kept apart from the rows.
     pub(super) fn end(self, head: Option<(i64, String)>) -> Result<Whole, Break> {
-        let Whole { rows, head: last } = &self.whole;
+        let Whole { rows, head: last, .. } = &self.whole;
         match head {
             None => Err(Break::NoHead),
             Some((seq, _)) if seq != *rows => Err(Break::Tail { head: seq, last: *rows }),

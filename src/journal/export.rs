@@ -4,9 +4,13 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::row::{COLUMNS, Cell};
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, Record};
 
-/// Writes every reading as CSV (RFC 4180), a column of the table a column.
+/// Columns of the CSV that only overrides fill, after those of the readings.
+const OF_OVERRIDES: [&str; 4] = ["kind", "reading", "operator", "uid"];
+
+/// Writes every reading and every override as CSV (RFC 4180): the columns of the table `reading`, then `kind`
+/// (`reading` or `override`) and the columns that overrides have of their own.
 ///
 /// Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return)
 /// gets a `'` in front, as the OWASP rules on CSV injection advise; JSONL has it unchanged.
@@ -21,17 +25,28 @@ pub fn write_csv(journal: &Journal, out: impl Write) -> Result<(), JournalError>
             other => JournalError::Export(io::Error::other(format!("{other:?}"))),
         })
     };
-    written(csv.write_record(COLUMNS))?;
-    journal.for_each(None, |row| written(csv.write_record(row.columns().map(|(_, cell)| field(cell).into_owned()))))?;
+    let header = || COLUMNS.into_iter().chain(OF_OVERRIDES);
+    written(csv.write_record(header()))?;
+    journal.for_each_record(None, |record| {
+        let (kind, cells) = match record {
+            Record::Reading(row) => ("reading", row.columns().to_vec()),
+            Record::Override(row) => ("override", row.columns().to_vec()),
+        };
+        let cell = |name| match name {
+            "kind" => kind.into(),
+            _ => cells.iter().find(|(column, _)| *column == name).map_or("".into(), |(_, cell)| field(*cell)),
+        };
+        written(csv.write_record(header().map(|name| cell(name).into_owned())))
+    })?;
     Ok(csv.flush()?)
 }
 
-/// Writes every reading as one JSON object a line ([`super::Row::to_json`]).
+/// Writes every reading and every override as one JSON object a line ([`Record::to_json`]).
 ///
 /// # Errors
 /// [`JournalError`].
 pub fn write_jsonl(journal: &Journal, mut out: impl Write) -> Result<(), JournalError> {
-    journal.for_each(None, |row| writeln!(out, "{}", row.to_json()).map_err(JournalError::Export))?;
+    journal.for_each_record(None, |record| writeln!(out, "{}", record.to_json()).map_err(JournalError::Export))?;
     Ok(out.flush()?)
 }
 

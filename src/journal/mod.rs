@@ -1,16 +1,20 @@
-//! The durable result log: one row a reading, each row chained to the one before it by SHA-256.
+//! The durable result log: one row a reading, and one a person's override of a reading, each chained to the row
+//! before it by SHA-256.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what [`Journal::append`] has returned survives a power cut.
 //! `docs/storage.md` has the schema, the definition of the hash, and what it can and cannot find.
 
 mod chain;
 mod export;
+mod override_row;
 mod query;
 mod row;
 mod schema;
 
 pub use chain::{Break, GENESIS, Whole};
 pub use export::{write_csv, write_jsonl};
+pub use override_row::{Override, Word, WordError};
+pub use query::Record;
 pub use row::Row;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 
@@ -20,7 +24,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params, params_from_iter};
 use thiserror::Error;
 
 use crate::fault;
@@ -50,6 +54,22 @@ pub enum JournalError {
     /// The open journal is no longer the file at its path, so rows written to it would be lost.
     #[error("{0} was removed or replaced while it was in use; put it back or restart")]
     Replaced(PathBuf),
+    /// An override of what was never recorded.
+    #[error("there is no reading {asked}; the journal's last row is {last}")]
+    NoSuchReading {
+        /// The number asked for.
+        asked: i64,
+        /// Number of the last row.
+        last: i64,
+    },
+    /// An override of an override.
+    #[error("row {asked} is an override of reading {reading}; override reading {reading}, the last word counts")]
+    NotAReading {
+        /// The number asked for.
+        asked: i64,
+        /// The reading that it is about.
+        reading: i64,
+    },
     /// SQLite failed.
     #[error("the journal cannot be {doing}: {source}")]
     Sqlite {
@@ -92,18 +112,28 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens a journal for appending; makes it where there is none.
+    /// Opens a journal for appending; makes it where there is none, and brings an older one up to date.
     ///
     /// # Errors
     /// [`JournalError::Foreign`] and [`JournalError::Newer`] before anything is changed in the file; SQLite's own.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let mut journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        let fresh = schema::is_fresh(&journal.connection, path)?;
+        // Before the file is touched: it may be somebody else's.
+        schema::look(&journal.connection, path)?;
         schema::make_durable(&journal.connection)?;
-        if fresh {
-            schema::create(&mut journal.connection)?;
-        }
+        schema::bring_up_to_date(&mut journal.connection, path)?;
         Ok(journal)
+    }
+
+    /// Opens an existing journal for appending.
+    ///
+    /// # Errors
+    /// As [`Journal::open`], and [`JournalError::Missing`].
+    pub fn open_existing(path: &Path) -> Result<Self, JournalError> {
+        if !path.is_file() {
+            return Err(JournalError::Missing(path.to_owned()));
+        }
+        Self::open(path)
     }
 
     /// Opens an existing journal for reading, beside a daemon that may be appending to it.
@@ -115,8 +145,10 @@ impl Journal {
             return Err(JournalError::Missing(path.to_owned()));
         }
         let journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if schema::is_fresh(&journal.connection, path)? {
-            return Err(JournalError::Foreign(path.to_owned()));
+        match schema::look(&journal.connection, path)? {
+            schema::Found::Fresh => return Err(JournalError::Foreign(path.to_owned())),
+            schema::Found::Older => schema::dress(&journal.connection)?,
+            schema::Found::Current => {}
         }
         Ok(journal)
     }
@@ -136,28 +168,48 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; nothing was recorded, or it was recorded and the next attempt will find it.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<Row, JournalError> {
+        let writing = sqlite("written");
+        let transaction = self.begin()?;
+        if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(&writing)? {
+            return Ok(row);
+        }
+        let (seq, hash) = head(&transaction)?;
+        let row = Row::next(seq, hash, entry);
+        let columns = row.columns().into_iter().map(|(_, cell)| cell);
+        transaction.execute(&schema::insert_reading(), params_from_iter(columns)).map_err(&writing)?;
+        commit(transaction, row.seq, row.hash())?;
+        Ok(row)
+    }
+
+    /// Records a person's word on a reading durably, as a row of its own: the reading stays as it is. A second
+    /// override of the same reading is one more row.
+    ///
+    /// # Errors
+    /// [`JournalError::NoSuchReading`] and [`JournalError::NotAReading`]; SQLite's own.
+    pub fn override_reading(&mut self, word: &Word) -> Result<Override, JournalError> {
+        let writing = sqlite("written");
+        let transaction = self.begin()?;
+        let (seq, hash) = head(&transaction)?;
+        let asked = word.reading();
+        match query::by_seq(&transaction, asked).map_err(&writing)? {
+            Some(Record::Reading(_)) => {}
+            Some(Record::Override(row)) => return Err(JournalError::NotAReading { asked, reading: row.reading }),
+            None => return Err(JournalError::NoSuchReading { asked, last: seq }),
+        }
+        let row = Override::next(seq, hash, word);
+        let columns = row.columns().into_iter().map(|(_, cell)| cell);
+        transaction.execute(&schema::insert_override(), params_from_iter(columns)).map_err(&writing)?;
+        commit(transaction, row.seq, row.hash())?;
+        Ok(row)
+    }
+
+    /// Begins to write, alone.
+    fn begin(&mut self) -> Result<Transaction<'_>, JournalError> {
         // SQLite would go on writing into a file that has been deleted.
         if identity(&self.path) != Some(self.identity) {
             return Err(JournalError::Replaced(self.path.clone()));
         }
-        let writing = sqlite("written");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&writing)?;
-        if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(&writing)? {
-            return Ok(row);
-        }
-        let (seq, hash): (i64, String) = transaction
-            .query_one("SELECT seq, hash FROM head", [], |head| Ok((head.get(0)?, head.get(1)?)))
-            .map_err(&writing)?;
-        let row = Row::next(seq, hash, entry);
-        transaction
-            .execute(&schema::insert(), params_from_iter(row.columns().into_iter().map(|(_, cell)| cell)))
-            .map_err(&writing)?;
-        transaction.execute("UPDATE head SET seq = ?1, hash = ?2", params![row.seq, row.hash()]).map_err(&writing)?;
-        fault::point("journal.inserted");
-        transaction.commit().map_err(&writing)?;
-        fault::point("journal.committed");
-        Ok(row)
+        self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite("written"))
     }
 
     /// The reading of the film with this digest.
@@ -167,17 +219,22 @@ impl Journal {
     pub fn find(&self, input_digest: &str) -> Result<Option<Row>, JournalError> {
         query::by_digest(&self.connection, input_digest).map_err(sqlite("read"))
     }
+}
 
-    /// The reading with this number.
-    ///
-    /// # Errors
-    /// SQLite's own.
-    pub fn get(&self, seq: i64) -> Result<Option<Row>, JournalError> {
-        self.connection
-            .query_row(&schema::select("WHERE seq = ?1"), [seq], Row::from_sql)
-            .optional()
-            .map_err(sqlite("read"))
-    }
+/// Number and hash of the last row.
+fn head(transaction: &Transaction<'_>) -> Result<(i64, String), JournalError> {
+    let columns = |head: &rusqlite::Row<'_>| Ok((head.get(0)?, head.get(1)?));
+    transaction.query_one("SELECT seq, hash FROM head", [], columns).map_err(sqlite("written"))
+}
+
+/// Makes the row that was just inserted the last one, durably.
+fn commit(transaction: Transaction<'_>, seq: i64, hash: &str) -> Result<(), JournalError> {
+    let writing = sqlite("written");
+    transaction.execute("UPDATE head SET seq = ?1, hash = ?2", params![seq, hash]).map_err(&writing)?;
+    fault::point("journal.inserted");
+    transaction.commit().map_err(&writing)?;
+    fault::point("journal.committed");
+    Ok(())
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

@@ -3,10 +3,80 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chain::{Break, Walk, Whole};
-use super::{Journal, JournalError, Row, schema, sqlite};
+use super::{Journal, JournalError, Override, Row, schema, sqlite};
+
+/// One row of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// What the unit said of a film.
+    Reading(Row),
+    /// What a person said of a reading.
+    Override(Override),
+}
+
+impl Record {
+    /// Number of the row; readings and overrides are numbered together.
+    pub fn seq(&self) -> i64 {
+        match self {
+            Self::Reading(row) => row.seq,
+            Self::Override(row) => row.seq,
+        }
+    }
+
+    /// The row as a JSON object, with its `kind`.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Reading(row) => row.to_json(),
+            Self::Override(row) => row.to_json(),
+        }
+    }
+}
 
 pub(super) fn by_digest(connection: &Connection, input_digest: &str) -> rusqlite::Result<Option<Row>> {
-    connection.query_row(&schema::select("WHERE input_digest = ?1"), [input_digest], Row::from_sql).optional()
+    let select = schema::select_readings("WHERE input_digest = ?1");
+    connection.query_row(&select, [input_digest], Row::from_sql).optional()
+}
+
+pub(super) fn by_seq(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Record>> {
+    let reading = connection
+        .query_row(&schema::select_readings("WHERE seq = ?1"), [seq], |row| Row::from_sql(row).map(Record::Reading))
+        .optional()?;
+    let select = schema::select_overrides("WHERE seq = ?1");
+    match reading {
+        Some(reading) => Ok(Some(reading)),
+        None => connection.query_row(&select, [seq], |row| Override::from_sql(row).map(Record::Override)).optional(),
+    }
+}
+
+/// Hands the rows of both kinds, from the number `from` on, to `each` in the order of their numbers; a row that
+/// does not hold what its table promises comes as an error.
+fn merge<E>(
+    connection: &Connection,
+    from: i64,
+    sql: impl Fn(rusqlite::Error) -> E,
+    mut each: impl FnMut(rusqlite::Result<Record>) -> Result<(), E>,
+) -> Result<(), E> {
+    type Numbered = (i64, rusqlite::Result<Record>);
+    let reading = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Numbered> {
+        Ok((row.get("seq")?, Row::from_sql(row).map(Record::Reading)))
+    };
+    let other = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Numbered> {
+        Ok((row.get("seq")?, Override::from_sql(row).map(Record::Override)))
+    };
+    let rest = "WHERE seq >= ?1 ORDER BY seq";
+    let mut readings = connection.prepare(&schema::select_readings(rest)).map_err(&sql)?;
+    let mut overrides = connection.prepare(&schema::select_overrides(rest)).map_err(&sql)?;
+    let mut readings = readings.query_map([from], reading).map_err(&sql)?.peekable();
+    let mut overrides = overrides.query_map([from], other).map_err(&sql)?.peekable();
+    loop {
+        let next = match (readings.peek(), overrides.peek()) {
+            (Some(Ok((reading, _))), Some(Ok((other, _)))) if other < reading => overrides.next(),
+            (Some(_), _) => readings.next(),
+            (None, _) => overrides.next(),
+        };
+        let Some(next) = next else { return Ok(()) };
+        each(next.map_err(&sql)?.1)?;
+    }
 }
 
 impl Journal {
@@ -16,6 +86,27 @@ impl Journal {
     /// SQLite's own.
     pub fn count(&self) -> Result<i64, JournalError> {
         self.connection.query_one("SELECT count(*) FROM reading", [], |row| row.get(0)).map_err(sqlite("read"))
+    }
+
+    /// The row with this number.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn get(&self, seq: i64) -> Result<Option<Record>, JournalError> {
+        by_seq(&self.connection, seq).map_err(sqlite("read"))
+    }
+
+    /// What people said of the reading with this number, oldest first; the last one counts.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn overrides_of(&self, reading: i64) -> Result<Vec<Override>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<Override>> {
+            let mut statement =
+                self.connection.prepare(&schema::select_overrides("WHERE reading = ?1 ORDER BY seq"))?;
+            statement.query_map([reading], Override::from_sql)?.collect()
+        };
+        read().map_err(sqlite("read"))
     }
 
     /// Hands the readings to `each`, oldest first; of more than `last` only the last ones.
@@ -32,7 +123,7 @@ impl Journal {
         let newest = format!("SELECT seq FROM reading ORDER BY seq DESC LIMIT {last}");
         let mut statement = self
             .connection
-            .prepare(&schema::select(&format!("WHERE seq IN ({newest}) ORDER BY seq")))
+            .prepare(&schema::select_readings(&format!("WHERE seq IN ({newest}) ORDER BY seq")))
             .map_err(reading)?;
         let mut rows = statement.query([]).map_err(reading)?;
         while let Some(row) = rows.next().map_err(reading)? {
@@ -41,25 +132,55 @@ impl Journal {
         Ok(())
     }
 
+    /// Hands readings and overrides to `each` in the order in which they were recorded; of more than `last` rows
+    /// only the last ones.
+    ///
+    /// # Errors
+    /// SQLite's own, and whatever `each` fails with.
+    pub fn for_each_record<E: From<JournalError>>(
+        &self,
+        last: Option<u32>,
+        mut each: impl FnMut(&Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let reading = |error| E::from(sqlite("read")(error));
+        // One transaction, so that both tables are of the same moment beside a daemon that appends.
+        let transaction = self.connection.unchecked_transaction().map_err(reading)?;
+        let last = last.map_or(-1, i64::from);
+        let first = format!(
+            "SELECT min(seq) FROM (SELECT seq FROM reading UNION ALL SELECT seq FROM override ORDER BY seq DESC LIMIT {last})"
+        );
+        let first: Option<i64> = transaction.query_one(&first, [], |row| row.get(0)).map_err(reading)?;
+        merge(&transaction, first.unwrap_or(0), reading, |record| each(&record.map_err(reading)?))
+    }
+
     /// Follows the chain from the first row to the head.
     ///
     /// # Errors
     /// The outer error when the journal cannot be read at all, the inner one with the first [`Break`].
     pub fn verify(&self) -> Result<Result<Whole, Break>, JournalError> {
+        enum Ended {
+            Unread(JournalError),
+            Broken(Break),
+        }
         let reading = sqlite("read");
         // One transaction, so that rows and head are of the same moment beside a daemon that appends.
         let transaction = self.connection.unchecked_transaction().map_err(&reading)?;
-        let mut statement = transaction.prepare(&schema::select("ORDER BY seq")).map_err(&reading)?;
-        let mut rows = statement.query([]).map_err(&reading)?;
         let mut walk = Walk::new();
-        while let Some(row) = rows.next().map_err(&reading)? {
-            let followed = match Row::from_sql(row) {
-                Ok(row) => walk.follow(&row),
-                Err(error) => Err(Break::Unreadable { seq: walk.expected(), detail: error.to_string() }),
-            };
-            if let Err(broken) = followed {
-                return Ok(Err(broken));
-            }
+        let walked = merge(
+            &transaction,
+            i64::MIN,
+            |error| Ended::Unread(reading(error)),
+            |record| {
+                let unreadable =
+                    |error: rusqlite::Error| Break::Unreadable { seq: walk.expected(), detail: error.to_string() };
+                let record = record.map_err(|error| Ended::Broken(unreadable(error)))?;
+                walk.follow(&record).map_err(Ended::Broken)
+            },
+        );
+        match walked {
+            Ok(()) => {}
+            Err(Ended::Broken(broken)) => return Ok(Err(broken)),
+            Err(Ended::Unread(error)) => return Err(error),
         }
         let head = transaction
             .query_row("SELECT seq, hash FROM head", [], |head| Ok((head.get(0)?, head.get(1)?)))

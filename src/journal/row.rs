@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::verdict::{Fault, Probabilities, Verdict};
 
 /// The columns of the table `reading`, in the order in which they are hashed and exported.
-pub(super) const COLUMNS: [&str; 21] = [
+pub(super) const COLUMNS: [&str; 26] = [
     "seq",
     "input_digest",
     "file_name",
@@ -34,7 +34,15 @@ pub(super) const COLUMNS: [&str; 21] = [
     "total_ms",
     "previous_hash",
     "hash",
+    "study_uid",
+    "series_uid",
+    "sop_uid",
+    "patient_hash",
+    "feature_distance",
 ];
+
+/// Columns that journals of an earlier version do not have.
+pub(super) const ADDED: [&str; 5] = ["study_uid", "series_uid", "sop_uid", "patient_hash", "feature_distance"];
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,6 +111,16 @@ pub struct Row {
     pub previous_hash: String,
     /// Private, so that no other room can make a row.
     hash: String,
+    /// DICOM Study Instance UID, of a film that came as DICOM.
+    pub study_uid: Option<String>,
+    /// DICOM Series Instance UID.
+    pub series_uid: Option<String>,
+    /// DICOM SOP Instance UID.
+    pub sop_uid: Option<String>,
+    /// What tells patients apart on this unit without naming them.
+    pub patient_hash: Option<String>,
+    /// How far the film lies from those that the model was trained on, as the network itself measures it.
+    pub feature_distance: Option<f64>,
 }
 
 impl Row {
@@ -134,8 +152,13 @@ impl Row {
             total_ms: ms(reading.ms.total),
             previous_hash,
             hash: String::new(),
+            study_uid: None,
+            series_uid: None,
+            sop_uid: None,
+            patient_hash: None,
+            feature_distance: None,
         };
-        row.hash = chain::hash(&row);
+        row.hash = row.computed_hash();
         row
     }
 
@@ -162,12 +185,23 @@ impl Row {
             total_ms: row.get("total_ms")?,
             previous_hash: row.get("previous_hash")?,
             hash: row.get("hash")?,
+            study_uid: row.get("study_uid")?,
+            series_uid: row.get("series_uid")?,
+            sop_uid: row.get("sop_uid")?,
+            patient_hash: row.get("patient_hash")?,
+            feature_distance: row.get("feature_distance")?,
         })
     }
 
     /// SHA-256 over the other columns, 64 lower-case hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    pub(super) fn computed_hash(&self) -> String {
+        let columns = self.columns().into_iter();
+        // A null in an added column is as good as no column, so that rows of an earlier version keep their hashes.
+        chain::hash("reading", columns.filter(|(name, cell)| !(ADDED.contains(name) && *cell == Cell::Null)))
     }
 
     /// The first eight digits of the film's digest: names a film where its name must not be told.
@@ -206,6 +240,7 @@ impl Row {
     pub fn to_json(&self) -> serde_json::Value {
         json!({
             "schema": 1,
+            "kind": "reading",
             "seq": self.seq,
             "file": self.file_name,
             "verdict": self.verdict,
@@ -226,13 +261,20 @@ impl Row {
             "software_version": self.software_version,
             "previous_hash": self.previous_hash,
             "hash": self.hash,
+            "study_uid": self.study_uid,
+            "series_uid": self.series_uid,
+            "sop_uid": self.sop_uid,
+            "patient_hash": self.patient_hash,
+            "feature_distance": self.feature_distance,
         })
     }
 
     /// Every column with its name, in the order of [`COLUMNS`].
-    pub(super) fn columns(&self) -> [(&'static str, Cell<'_>); COLUMNS.len()] {
+    pub(super) fn columns<'a>(&'a self) -> [(&'static str, Cell<'a>); COLUMNS.len()] {
         let text = |text| Cell::Text(text);
-        let maybe = |number: Option<f64>| number.map_or(Cell::Null, Cell::Real);
+        // SQLite stores what is not a number as null.
+        let maybe = |number: Option<f64>| number.filter(|number| !number.is_nan()).map_or(Cell::Null, Cell::Real);
+        let maybe_text = |value: &'a Option<String>| value.as_deref().map_or(Cell::Null, Cell::Text);
         let cells = [
             Cell::Integer(self.seq),
             text(&self.input_digest),
@@ -240,7 +282,7 @@ impl Row {
             text(&self.taken_at),
             text(&self.recorded_at),
             text(&self.verdict),
-            self.reason.as_deref().map_or(Cell::Null, Cell::Text),
+            maybe_text(&self.reason),
             text(&self.message),
             maybe(self.p_normal),
             maybe(self.p_bacterial),
@@ -255,6 +297,11 @@ impl Row {
             Cell::Real(self.total_ms),
             text(&self.previous_hash),
             text(&self.hash),
+            maybe_text(&self.study_uid),
+            maybe_text(&self.series_uid),
+            maybe_text(&self.sop_uid),
+            maybe_text(&self.patient_hash),
+            maybe(self.feature_distance),
         ];
         let mut names = COLUMNS.into_iter();
         cells.map(|cell| (names.next().unwrap_or_default(), cell))
@@ -262,7 +309,7 @@ impl Row {
 }
 
 /// RFC 3339 in UTC to the millisecond.
-fn utc(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     format!("{:.3}", Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
