@@ -3,6 +3,8 @@
 //! What stands here is about the film alone: its size, its shape and whether it was exposed. Telling a chest from
 //! a hand needs statistics of the model and comes with them.
 
+mod tags;
+
 use crate::radiograph::{Grey, Radiograph};
 use crate::refusal::Refusal;
 
@@ -25,8 +27,12 @@ pub struct Refused {
 /// Lets a film pass or says why not.
 ///
 /// # Errors
-/// [`Refused`] with [`Refusal::TooSmall`], [`Refusal::Shape`] or [`Refusal::Blank`].
+/// [`Refused`] with [`Refusal::View`] or [`Refusal::BodyPart`] by the tags of a DICOM file, and with
+/// [`Refusal::TooSmall`], [`Refusal::Shape`] or [`Refusal::Blank`] by the pixels.
 pub fn judge(radiograph: &Radiograph) -> Result<(), Refused> {
+    if let Some(origin) = radiograph.origin() {
+        tags::judge(origin)?;
+    }
     let refuse = |refusal, detail| Err(Refused { refusal, detail });
     let (width, height) = (radiograph.width(), radiograph.height());
     let (short, long) = (width.min(height), width.max(height));

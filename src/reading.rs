@@ -10,7 +10,7 @@ use crate::decode::{self, Limits};
 use crate::gate;
 use crate::model::{EngineError, Model};
 use crate::preprocess::{PreprocessError, preprocess};
-use crate::radiograph::Radiograph;
+use crate::radiograph::{Origin, Radiograph};
 use crate::refusal::Refusal;
 use crate::verdict::{self, Fault, Probabilities, Verdict};
 
@@ -40,6 +40,8 @@ pub struct Reading {
     pub probabilities: Option<Probabilities>,
     /// Time spent.
     pub ms: Milliseconds,
+    /// What the film's DICOM file says of it; the patient's identifier among it, so never to be printed whole.
+    pub origin: Option<Origin>,
 }
 
 impl Reading {
@@ -50,6 +52,7 @@ impl Reading {
             message: format!("{detail}; {}", refusal.advice()),
             probabilities: None,
             ms: Milliseconds::default(),
+            origin: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl Reading {
             message: format!("the unit failed on this film: {detail}; the film is kept, a doctor must look at it"),
             probabilities: None,
             ms: Milliseconds::default(),
+            origin: None,
         }
     }
 }
@@ -108,19 +112,32 @@ pub fn read(model: &Model, bytes: &[u8], limits: &Limits) -> Reading {
 fn read_rooms(model: &Model, bytes: &[u8], limits: &Limits, ms: &mut Milliseconds) -> Reading {
     let radiograph = match timed(&mut ms.decode, || decode::decode(bytes, limits)) {
         Ok(radiograph) => radiograph,
-        Err(error) => return Reading::refused(error.refusal(), &error.to_string()),
+        Err(error) => {
+            let origin = decode::origin(bytes, limits);
+            return Reading { origin, ..Reading::refused(error.refusal(), &error.to_string()) };
+        }
     };
     if let Err(refused) = timed(&mut ms.gate, || gate::judge(&radiograph)) {
-        return Reading::refused(refused.refusal, &refused.detail);
+        let origin = radiograph.origin().cloned();
+        return Reading { origin, ..Reading::refused(refused.refusal, &refused.detail) };
     }
     let probabilities = match judge(model, &radiograph, ms) {
         Ok(probabilities) => probabilities,
-        Err(error) => return Reading::fault(Fault::Engine, &error.to_string()),
+        Err(error) => {
+            let origin = radiograph.origin().cloned();
+            return Reading { origin, ..Reading::fault(Fault::Engine, &error.to_string()) };
+        }
     };
     let verdict = Verdict::decide(probabilities, &model.manifest.calibration);
     let (_, top) = probabilities.top();
     let message = format!("{}, {:.0}% sure", verdict.words(), top * 100.0);
-    Reading { verdict, message, probabilities: Some(probabilities), ms: Milliseconds::default() }
+    Reading {
+        verdict,
+        message,
+        probabilities: Some(probabilities),
+        ms: Milliseconds::default(),
+        origin: radiograph.origin().cloned(),
+    }
 }
 
 /// Runs a room and notes its wall time, to the microsecond.

@@ -33,11 +33,19 @@ pub enum Refusal {
     Blank,
     /// The reading process died on this film more than once.
     CrashedReader,
+    /// The film's tags say that it was made by something else than an X-ray unit for plain films.
+    Modality,
+    /// The film's tags say that it is no frontal view.
+    View,
+    /// The film's tags say that it shows another part of the body.
+    BodyPart,
+    /// The film's tags say that the patient is outside the ages that the model was made for.
+    Age,
 }
 
 impl Refusal {
     /// Every refusal, for documentation and for tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Empty,
         Self::TooManyBytes,
         Self::UnknownFormat,
@@ -50,6 +58,10 @@ impl Refusal {
         Self::Shape,
         Self::Blank,
         Self::CrashedReader,
+        Self::Modality,
+        Self::View,
+        Self::BodyPart,
+        Self::Age,
     ];
 
     /// The stable code, as in the JSON contract and the journal.
@@ -67,6 +79,10 @@ impl Refusal {
             Self::Shape => "shape",
             Self::Blank => "blank",
             Self::CrashedReader => "crashed_reader",
+            Self::Modality => "modality",
+            Self::View => "view",
+            Self::BodyPart => "body_part",
+            Self::Age => "age",
         }
     }
 
@@ -80,8 +96,8 @@ impl Refusal {
         match self {
             Self::Empty => "copy the file again; it arrived without content",
             Self::TooManyBytes | Self::TooLarge => "export the film smaller, or raise the limits in the configuration",
-            Self::UnknownFormat => "export the film as JPEG, PNG or TIFF",
-            Self::Unsupported => "export the film as a single 8 or 16 bit grey or RGB image",
+            Self::UnknownFormat => "export the film as DICOM, JPEG, PNG or TIFF",
+            Self::Unsupported => "export the film as a single 8 to 16 bit grey or RGB image",
             Self::Damaged => "copy the file again; if it stays damaged, repeat the film",
             Self::NotAFile => "copy the film itself, not a link to it",
             Self::Unreadable => "check the file's permissions and the disc, then copy it again",
@@ -89,6 +105,10 @@ impl Refusal {
             Self::Shape => "use an uncropped frontal chest film",
             Self::Blank => "check the exposure and repeat the film",
             Self::CrashedReader => "keep the file and send it to whoever maintains this unit",
+            Self::Modality => "send plain X-ray films alone (CR, DX or a secondary capture of one)",
+            Self::View => "send the frontal film (PA or AP); if it is one, correct its View Position",
+            Self::BodyPart => "send a chest film; if it is one, correct its Body Part Examined",
+            Self::Age => "a doctor must look at this film; the model was not made for this age",
         }
     }
 }

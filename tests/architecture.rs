@@ -41,6 +41,7 @@ fn invariant_3_the_middle_is_pure() {
         "src/refusal.rs",
         "src/decode",
         "src/gate.rs",
+        "src/gate",
         "src/preprocess.rs",
         "src/model/engine.rs",
         "src/model/manifest.rs",

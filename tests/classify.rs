@@ -113,7 +113,7 @@ fn a_line_of_json_has_the_documented_fields() {
       },
       {
         "file": "a.png",
-        "message": "the content is not JPEG, PNG or TIFF (it begins with 6e 6f 74 20 61 20 50 4e); export the film as JPEG, PNG or TIFF",
+        "message": "the content is not DICOM, JPEG, PNG or TIFF (it begins with 6e 6f 74 20 61 20 50 4e); export the film as DICOM, JPEG, PNG or TIFF",
         "model": "[of the model]",
         "ms": "[measured]",
         "probabilities": null,

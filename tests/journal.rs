@@ -38,6 +38,7 @@ fn normal() -> Reading {
         message: "no pneumonia seen".into(),
         probabilities: Some(Probabilities { normal: 0.9, bacterial: 0.07, covid19: 0.03 }),
         ms: Milliseconds { decode: 1.23456, gate: 0.0, preprocess: 2.0, infer: 3.0, total: 6.5 },
+        origin: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn unit() -> (tempfile::TempDir, PathBuf) {
         message: "in words".into(),
         probabilities: Some(Probabilities { normal: 0.25, bacterial: 0.125, covid19: 0.625 }),
         ms: Milliseconds::default(),
+        origin: None,
     };
     let readings = [
         ("a.png", read(Verdict::Covid19Pneumonia)),

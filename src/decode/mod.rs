@@ -1,5 +1,6 @@
 //! Outside bytes to a [`Radiograph`], within limits. Pure.
 
+pub mod dicom;
 mod jpeg_structure;
 mod raster;
 mod tiff_directory;
@@ -7,7 +8,7 @@ mod tiff_directory;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::radiograph::{Encoding, Radiograph};
+use crate::radiograph::{Encoding, Origin, Radiograph};
 use crate::refusal::Refusal;
 
 /// What one film may cost; checked against the header before anything of that size is allocated.
@@ -43,11 +44,14 @@ pub enum DecodeError {
         limit: u64,
     },
     /// Not one of the encodings that are read.
-    #[error("the content is not JPEG, PNG or TIFF (it begins with {0})")]
+    #[error("the content is not DICOM, JPEG, PNG or TIFF (it begins with {0})")]
     UnknownFormat(String),
     /// A known encoding in a form that is not read.
     #[error("{0}")]
     Unsupported(String),
+    /// A DICOM object of a modality that makes no plain films.
+    #[error("the file says that its modality is {0}")]
+    Modality(String),
     /// The header asks for more than the limits allow.
     #[error("the header declares {width} x {height} pixels ({bytes} bytes); the limits are {} pixels and {} bytes", .limits.max_pixels, .limits.max_alloc)]
     TooLarge {
@@ -84,6 +88,7 @@ impl DecodeError {
             Self::TooManyBytes { .. } => Refusal::TooManyBytes,
             Self::UnknownFormat(_) => Refusal::UnknownFormat,
             Self::Unsupported(_) => Refusal::Unsupported,
+            Self::Modality(_) => Refusal::Modality,
             Self::TooLarge { .. } | Self::TooMuchMemory { .. } => Refusal::TooLarge,
             Self::Damaged { .. } => Refusal::Damaged,
         }
@@ -100,12 +105,15 @@ pub fn sniff(bytes: &[u8]) -> Option<Encoding> {
         (b"II+\0", Encoding::Tiff),
         (b"MM\0+", Encoding::Tiff),
     ];
-    MAGIC.into_iter().find_map(|(magic, encoding)| bytes.starts_with(magic).then_some(encoding))
+    let by_magic = MAGIC.into_iter().find_map(|(magic, encoding)| bytes.starts_with(magic).then_some(encoding));
+    // A DICOM preamble may be anything, the beginning of a TIFF among it (PS3.10 7.1).
+    if dicom::is_dicom(bytes) { Some(Encoding::Dicom) } else { by_magic }
 }
 
 /// Decodes one film to upright grey pixels.
 ///
-/// Colour is reduced to Rec. 709 luma, transparency is laid over black, EXIF orientation is applied.
+/// Colour is reduced to Rec. 709 luma, transparency is laid over black, EXIF orientation is applied. `docs/dicom.md`
+/// says what is made of a DICOM object.
 ///
 /// # Errors
 /// [`DecodeError`]; for no input does it panic, and it allocates at most about twice [`Limits::max_alloc`]
@@ -118,10 +126,17 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Radiograph, DecodeError> 
         return Err(DecodeError::TooManyBytes { bytes: bytes.len() as u64, limit: limits.max_bytes });
     }
     match sniff(bytes) {
+        Some(Encoding::Dicom) => dicom::decode(bytes, limits),
         Some(encoding) => raster::decode(bytes, encoding, limits),
         None => {
             let start: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             Err(DecodeError::UnknownFormat(start.join(" ")))
         }
     }
+}
+
+/// What the bytes say of themselves, if they are a DICOM object whose header can be read; its pixels need not be.
+pub fn origin(bytes: &[u8], limits: &Limits) -> Option<Origin> {
+    let few = bytes.len() as u64 <= limits.max_bytes;
+    if few && sniff(bytes) == Some(Encoding::Dicom) { dicom::origin(bytes, limits).ok() } else { None }
 }

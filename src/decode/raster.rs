@@ -23,7 +23,9 @@ pub(super) fn decode(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Resul
             upright(decoder, encoding, limits)?
         }
         Encoding::Tiff => tiff_directory::decode(bytes, limits)?,
-        Encoding::Phantom => return Err(DecodeError::Unsupported("a phantom is drawn, not decoded".into())),
+        Encoding::Dicom | Encoding::Phantom => {
+            return Err(DecodeError::Unsupported(format!("{} is no raster file", encoding.media_type())));
+        }
     };
     let (width, height) = (image.width(), image.height());
     Radiograph::new(width, height, grey(image)?, encoding)

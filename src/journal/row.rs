@@ -326,7 +326,13 @@ mod tests {
         let refused = Refusal::ALL.into_iter().map(Verdict::Refused);
         let faults = [Fault::Engine, Fault::Panic].into_iter().map(Verdict::Fault);
         for verdict in read.into_iter().chain(refused).chain(faults) {
-            let reading = Reading { verdict, message: String::new(), probabilities: None, ms: Milliseconds::default() };
+            let reading = Reading {
+                verdict,
+                message: String::new(),
+                probabilities: None,
+                ms: Milliseconds::default(),
+                origin: None,
+            };
             let entry = Entry {
                 input_digest: "",
                 file_name: "",

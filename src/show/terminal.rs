@@ -99,6 +99,7 @@ mod tests {
             message: "COVID-19 pneumonia, 91% sure".into(),
             probabilities: Some(Probabilities { normal: 0.02, bacterial: 0.07, covid19: 0.91 }),
             ms: Milliseconds::default(),
+            origin: None,
         };
         let damaged = Reading::refused(Refusal::Damaged, "the data break off");
         [("aaaaaaaa11", "ward 3__a.png", sure), ("bbbbbbbb22", "b.png", damaged)].map(|(digest, name, reading)| {
