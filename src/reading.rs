@@ -91,7 +91,7 @@ pub fn probabilities(model: &Model, radiograph: &Radiograph) -> Result<Probabili
 
 fn judge(model: &Model, radiograph: &Radiograph, ms: &mut Milliseconds) -> Result<Probabilities, JudgeError> {
     let tensor = timed(&mut ms.preprocess, || preprocess(radiograph, &model.manifest.input))?;
-    let logits = timed(&mut ms.infer, || model.engine.infer(&tensor))?;
+    let logits = timed(&mut ms.infer, || model.engine.infer(&tensor))?.logits;
     verdict::calibrate(logits, &model.manifest.calibration).ok_or(JudgeError::NotANumber(logits.0))
 }
 

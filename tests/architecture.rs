@@ -45,6 +45,7 @@ fn invariant_3_the_middle_is_pure() {
         "src/preprocess.rs",
         "src/model/engine.rs",
         "src/model/manifest.rs",
+        "src/model/outputs.rs",
         "src/verdict.rs",
         "src/phantom.rs",
     ];

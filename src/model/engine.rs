@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tract_onnx::prelude::*;
 
+use super::{ClassMap, Outputs};
 use crate::preprocess::{InputGeometry, InputTensor};
 use crate::verdict::Logits;
 
@@ -27,43 +28,81 @@ impl EngineError {
 #[derive(Clone)]
 pub struct Engine {
     plan: Arc<TypedRunnableModel>,
+    places: Places,
+}
+
+/// Where each output that a unit reads stands among those of the file; others are passed over.
+#[derive(Clone, Copy)]
+struct Places {
+    logits: usize,
+    map: Option<usize>,
+    distance: Option<usize>,
+}
+
+impl Places {
+    fn of(model: &InferenceModel) -> TractResult<Self> {
+        let names: Vec<Option<&str>> = model.outputs.iter().map(|outlet| model.outlet_label(*outlet)).collect();
+        let place = |name| names.iter().position(|found| *found == Some(name));
+        let logits = place("logits").ok_or_else(|| TractError::msg(format!("its outputs {names:?} lack logits")))?;
+        Ok(Self { logits, map: place("map"), distance: place("distance") })
+    }
+
+    /// Refuses outputs of another shape or type before anything relies on them.
+    fn check(&self, model: &TypedModel) -> TractResult<()> {
+        let fits = |place: usize, wanted: &dyn Fn(&[usize]) -> bool, what| {
+            let fact = model.output_fact(place)?;
+            let fits = fact.datum_type == f32::datum_type() && fact.shape.as_concrete().is_some_and(wanted);
+            if fits { Ok(()) } else { Err(TractError::msg(format!("its output {fact:?} is not {what}"))) }
+        };
+        fits(self.logits, &|shape| shape == [1, 3], "three logits")?;
+        if let Some(map) = self.map {
+            fits(map, &|shape| matches!(shape, [1, 3, _, _]), "a map of three classes")?;
+        }
+        self.distance.map_or(Ok(()), |place| fits(place, &|shape| shape == [1, 1], "one distance"))
+    }
 }
 
 impl Engine {
-    /// Reads ONNX bytes and prepares them for `[1, 3, height, width]` inputs and `[1, 3]` outputs.
+    /// Reads ONNX bytes and prepares them for `[1, 3, height, width]` inputs. The file's outputs are `logits` `[1, 3]`
+    /// and, where it has them, `map` `[1, 3, h, w]` and `distance` `[1, 1]`; all f32.
     ///
     /// # Errors
     /// [`EngineError`] when the bytes are not ONNX, an operator is unknown, or the shapes are others.
     pub fn load(onnx: &[u8], input: &InputGeometry) -> Result<Self, EngineError> {
         let shape = [1, 3, input.height as usize, input.width as usize];
         let load = || -> TractResult<_> {
-            let model = tract_onnx::onnx()
-                .model_for_read(&mut &*onnx)?
-                .with_input_fact(0, f32::fact(shape).into())?
-                .into_optimized()?;
-            let output = model.output_fact(0)?;
-            if output.shape.as_concrete() != Some(&[1, 3]) {
-                return Err(TractError::msg(format!("its output is {output:?}, not three logits")));
-            }
-            model.into_runnable()
+            let model = tract_onnx::onnx().model_for_read(&mut &*onnx)?.with_input_fact(0, f32::fact(shape).into())?;
+            let places = Places::of(&model)?;
+            let model = model.into_optimized()?;
+            places.check(&model)?;
+            Ok(Self { plan: model.into_runnable()?, places })
         };
-        Ok(Self { plan: load().map_err(EngineError::new("cannot be loaded"))? })
+        load().map_err(EngineError::new("cannot be loaded"))
     }
 
     /// Runs the network on one radiograph.
     ///
     /// # Errors
     /// [`EngineError`] when the tensor has another size than the manifest says, or the network fails.
-    pub fn infer(&self, tensor: &InputTensor) -> Result<Logits, EngineError> {
-        let infer = || -> TractResult<Logits> {
+    pub fn infer(&self, tensor: &InputTensor) -> Result<Outputs, EngineError> {
+        let infer = || -> TractResult<Outputs> {
             let planes = tensor.plane.repeat(3);
             let input = Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &planes)?;
             let outputs = self.plan.run(tvec!(input.into()))?;
-            let output = outputs.first().ok_or_else(|| TractError::msg("it has no output"))?;
-            let logits: Vec<f32> = output.to_plain_array_view::<f32>()?.iter().copied().collect();
+            let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
+                let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
+                let view = output.to_plain_array_view::<f32>()?;
+                Ok((view.shape().to_vec(), view.iter().copied().collect()))
+            };
+            let (_, logits) = values(self.places.logits)?;
             let logits =
-                <[f32; 3]>::try_from(logits).map_err(|all| TractError::msg(format!("{} outputs", all.len())))?;
-            Ok(Logits(logits))
+                <[f32; 3]>::try_from(logits).map_err(|all| TractError::msg(format!("{} logits", all.len())))?;
+            let map = self.places.map.map(values).transpose()?.and_then(|(shape, values)| match *shape {
+                [_, _, height, width] => ClassMap::new(width, height, values),
+                _ => None,
+            });
+            let distance = self.places.distance.map(values).transpose()?.and_then(|(_, values)| values.first().copied());
+            Ok(Outputs { logits: Logits(logits), map, distance })
         };
         infer().map_err(EngineError::new("cannot be run"))
     }

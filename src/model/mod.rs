@@ -3,11 +3,13 @@
 mod engine;
 mod golden;
 mod manifest;
+mod outputs;
 mod shipped;
 
 pub use engine::{Engine, EngineError};
 pub use golden::Golden;
 pub use manifest::{DataCount, Manifest, ManifestError, Provenance};
+pub use outputs::{ClassMap, Outputs};
 pub use shipped::shipped;
 
 use std::fs;

@@ -98,7 +98,7 @@ pub fn by_engine(
     let mut judged = Vec::new();
     for (place, sample, truth) in known(samples, outputs) {
         let start = Instant::now();
-        let logits = engine.infer(&dataset::load(index, sample, geometry)?)?.0;
+        let logits = engine.infer(&dataset::load(index, sample, geometry)?)?.logits.0;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let highest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         let answer = highest.map(|(output, _)| output);

@@ -49,7 +49,7 @@ fn by_burn(net: &Net, film: &InputTensor) -> Vec<f32> {
 }
 
 fn by_chestlight(onnx: &[u8], film: &InputTensor) -> Vec<f32> {
-    Engine::load(onnx, &geometry()).unwrap().infer(film).unwrap().0.to_vec()
+    Engine::load(onnx, &geometry()).unwrap().infer(film).unwrap().logits.0.to_vec()
 }
 
 fn span(values: &[f32]) -> f32 {

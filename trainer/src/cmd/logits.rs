@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (mut inputs, mut logits) = (Vec::new(), Vec::new());
     for (seed, opacity) in (1..=args.phantoms).zip([Opacity::None, Opacity::Focal, Opacity::Diffuse].iter().cycle()) {
         let tensor = preprocess(&Phantom::new(seed, *opacity).render()?, &manifest.input)?;
-        logits.extend(engine.infer(&tensor)?.0);
+        logits.extend(engine.infer(&tensor)?.logits.0);
         inputs.extend(tensor.plane.repeat(3));
     }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;

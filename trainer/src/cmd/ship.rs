@@ -81,7 +81,7 @@ pub fn quantized(run: &Path, index: &Index, samples: &[Sample], int8: &Int8) -> 
 /// Logits of the films whose class a device answers.
 fn answers(engine: &Engine, inputs: &[InputTensor], films: &[&Sample]) -> anyhow::Result<Vec<(Logits, Class)>> {
     let known = inputs.iter().zip(films).filter_map(|(input, film)| Some((input, film.class.device()?)));
-    known.map(|(input, class)| Ok((engine.infer(input)?, class))).collect()
+    known.map(|(input, class)| Ok((engine.infer(input)?.logits, class))).collect()
 }
 
 /// Writes model, manifest and card of a finished run. Returns name and answers of each control.
