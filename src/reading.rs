@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::decode::{self, Limits};
 use crate::gate;
-use crate::model::{EngineError, Model};
+use crate::model::{ClassMap, EngineError, Model, Outputs};
 use crate::preprocess::{PreprocessError, preprocess};
 use crate::radiograph::{Origin, Radiograph};
 use crate::refusal::Refusal;
@@ -38,6 +38,10 @@ pub struct Reading {
     pub message: String,
     /// The calibrated probabilities, when the network ran.
     pub probabilities: Option<Probabilities>,
+    /// How far the film lies from those that the network was trained on, when the network tells it.
+    pub distance: Option<f32>,
+    /// What speaks for each class where, when there are probabilities and the network tells it.
+    pub map: Option<ClassMap>,
     /// Time spent.
     pub ms: Milliseconds,
     /// What the film's DICOM file says of it; the patient's identifier among it, so never to be printed whole.
@@ -51,6 +55,8 @@ impl Reading {
             verdict: Verdict::Refused(refusal),
             message: format!("{detail}; {}", refusal.advice()),
             probabilities: None,
+            distance: None,
+            map: None,
             ms: Milliseconds::default(),
             origin: None,
         }
@@ -61,6 +67,8 @@ impl Reading {
             verdict: Verdict::Fault(fault),
             message: format!("the unit failed on this film: {detail}; the film is kept, a doctor must look at it"),
             probabilities: None,
+            distance: None,
+            map: None,
             ms: Milliseconds::default(),
             origin: None,
         }
@@ -81,26 +89,45 @@ pub enum JudgeError {
     NotANumber([f32; 3]),
 }
 
-/// The calibrated probabilities of one radiograph, without asking the gate.
+/// What the model says of one radiograph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Calibrated probabilities.
+    pub probabilities: Probabilities,
+    /// As in [`Outputs`].
+    pub distance: Option<f32>,
+    /// As in [`Outputs`].
+    pub map: Option<ClassMap>,
+}
+
+/// Judges one radiograph without asking the gate.
 ///
 /// # Errors
 /// [`JudgeError`].
-pub fn probabilities(model: &Model, radiograph: &Radiograph) -> Result<Probabilities, JudgeError> {
-    judge(model, radiograph, &mut Milliseconds::default())
+pub fn judge(model: &Model, radiograph: &Radiograph) -> Result<Judgement, JudgeError> {
+    judge_timed(model, radiograph, &mut Milliseconds::default())
 }
 
-fn judge(model: &Model, radiograph: &Radiograph, ms: &mut Milliseconds) -> Result<Probabilities, JudgeError> {
+fn judge_timed(model: &Model, radiograph: &Radiograph, ms: &mut Milliseconds) -> Result<Judgement, JudgeError> {
     let tensor = timed(&mut ms.preprocess, || preprocess(radiograph, &model.manifest.input))?;
-    let logits = timed(&mut ms.infer, || model.engine.infer(&tensor))?.logits;
-    verdict::calibrate(logits, &model.manifest.calibration).ok_or(JudgeError::NotANumber(logits.0))
+    let Outputs { logits, map, distance } = timed(&mut ms.infer, || model.engine.infer(&tensor))?;
+    let probabilities =
+        verdict::calibrate(logits, &model.manifest.calibration).ok_or(JudgeError::NotANumber(logits.0))?;
+    Ok(Judgement { probabilities, distance, map })
 }
 
 /// Reads one film from its bytes. Never fails and never panics: whatever goes wrong is a verdict.
 pub fn read(model: &Model, bytes: &[u8], limits: &Limits) -> Reading {
+    read_of_age(model, bytes, limits, None)
+}
+
+/// Reads one film of a patient whose age in years the operator has stated; it goes before what the film says.
+pub fn read_of_age(model: &Model, bytes: &[u8], limits: &Limits, years: Option<f32>) -> Reading {
     let mut ms = Milliseconds::default();
     let mut total = 0.0;
+    let read = || read_rooms(model, bytes, limits, years, &mut ms);
     // A decoder is other people's code on outside bytes: a panic in it must cost one film, not the unit.
-    let outcome = timed(&mut total, || catch_unwind(AssertUnwindSafe(|| read_rooms(model, bytes, limits, &mut ms))));
+    let outcome = timed(&mut total, || catch_unwind(AssertUnwindSafe(read)));
     let reading = outcome.unwrap_or_else(|panic| {
         let words =
             panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
@@ -109,35 +136,34 @@ pub fn read(model: &Model, bytes: &[u8], limits: &Limits) -> Reading {
     Reading { ms: Milliseconds { total, ..ms }, ..reading }
 }
 
-fn read_rooms(model: &Model, bytes: &[u8], limits: &Limits, ms: &mut Milliseconds) -> Reading {
-    let radiograph = match timed(&mut ms.decode, || decode::decode(bytes, limits)) {
-        Ok(radiograph) => radiograph,
-        Err(error) => {
-            let origin = decode::origin(bytes, limits);
-            return Reading { origin, ..Reading::refused(error.refusal(), &error.to_string()) };
-        }
+fn read_rooms(model: &Model, bytes: &[u8], limits: &Limits, years: Option<f32>, ms: &mut Milliseconds) -> Reading {
+    let (origin, reading) = match timed(&mut ms.decode, || decode::decode(bytes, limits)) {
+        Ok(radiograph) => (radiograph.origin().cloned(), read_decoded(model, &radiograph, years, ms)),
+        Err(error) => (decode::origin(bytes, limits), Reading::refused(error.refusal(), &error.to_string())),
     };
-    if let Err(refused) = timed(&mut ms.gate, || gate::judge(&radiograph)) {
-        let origin = radiograph.origin().cloned();
-        return Reading { origin, ..Reading::refused(refused.refusal, &refused.detail) };
+    Reading { origin, ..reading }
+}
+
+fn read_decoded(model: &Model, radiograph: &Radiograph, years: Option<f32>, ms: &mut Milliseconds) -> Reading {
+    let bounds = model.manifest.gate.as_ref();
+    let years = years.or_else(|| radiograph.origin().and_then(|origin| origin.age_years));
+    let before = timed(&mut ms.gate, || gate::judge(radiograph).and_then(|()| gate::judge_age(years, bounds)));
+    if let Err(refused) = before {
+        return Reading::refused(refused.refusal, &refused.detail);
     }
-    let probabilities = match judge(model, &radiograph, ms) {
-        Ok(probabilities) => probabilities,
-        Err(error) => {
-            let origin = radiograph.origin().cloned();
-            return Reading { origin, ..Reading::fault(Fault::Engine, &error.to_string()) };
-        }
+    let Judgement { probabilities, distance, map } = match judge_timed(model, radiograph, ms) {
+        Ok(judgement) => judgement,
+        Err(error) => return Reading::fault(Fault::Engine, &error.to_string()),
     };
+    if let Err(refused) = gate::judge_distance(distance, bounds) {
+        // Probabilities of what the model must not judge would only mislead.
+        return Reading { distance, ..Reading::refused(refused.refusal, &refused.detail) };
+    }
     let verdict = Verdict::decide(probabilities, &model.manifest.calibration);
     let (_, top) = probabilities.top();
     let message = format!("{}, {:.0}% sure", verdict.words(), top * 100.0);
-    Reading {
-        verdict,
-        message,
-        probabilities: Some(probabilities),
-        ms: Milliseconds::default(),
-        origin: radiograph.origin().cloned(),
-    }
+    let ms = Milliseconds::default();
+    Reading { verdict, message, probabilities: Some(probabilities), distance, map, ms, origin: None }
 }
 
 /// Runs a room and notes its wall time, to the microsecond.

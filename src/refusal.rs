@@ -39,13 +39,23 @@ pub enum Refusal {
     View,
     /// The film's tags say that it shows another part of the body.
     BodyPart,
-    /// The film's tags say that the patient is outside the ages that the model was made for.
+    /// The patient is outside the ages that the model was made for.
     Age,
+    /// Most of the film is black: the field was collimated to too little.
+    CutOff,
+    /// Most of the film is darker than it may be.
+    TooDark,
+    /// Much of the film is burnt out.
+    TooBright,
+    /// Bones are black: the grey scale is turned round.
+    Inverted,
+    /// The network finds that it is unlike the frontal chest films that it knows.
+    NotFrontalChest,
 }
 
 impl Refusal {
     /// Every refusal, for documentation and for tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Empty,
         Self::TooManyBytes,
         Self::UnknownFormat,
@@ -62,6 +72,11 @@ impl Refusal {
         Self::View,
         Self::BodyPart,
         Self::Age,
+        Self::CutOff,
+        Self::TooDark,
+        Self::TooBright,
+        Self::Inverted,
+        Self::NotFrontalChest,
     ];
 
     /// The stable code, as in the JSON contract and the journal.
@@ -83,6 +98,11 @@ impl Refusal {
             Self::View => "view",
             Self::BodyPart => "body_part",
             Self::Age => "age",
+            Self::CutOff => "cut_off",
+            Self::TooDark => "too_dark",
+            Self::TooBright => "too_bright",
+            Self::Inverted => "inverted",
+            Self::NotFrontalChest => "not_frontal_chest",
         }
     }
 
@@ -104,6 +124,14 @@ impl Refusal {
             Self::TooSmall => "export the film at its full size",
             Self::Shape => "use an uncropped frontal chest film",
             Self::Blank => "check the exposure and repeat the film",
+            Self::CutOff => "open the collimator to the whole chest and repeat the film",
+            Self::TooDark | Self::TooBright => "check the exposure and the export's window, and repeat the film",
+            Self::Inverted => {
+                "export the film with white bones on black; if they are white, it is no frontal chest film"
+            }
+            Self::NotFrontalChest => {
+                "take the whole chest from the front, upright; if that is what the film shows, a doctor must look at it"
+            }
             Self::CrashedReader => "keep the file and send it to whoever maintains this unit",
             Self::Modality => "send plain X-ray films alone (CR, DX or a secondary capture of one)",
             Self::View => "send the frontal film (PA or AP); if it is one, correct its View Position",

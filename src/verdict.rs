@@ -71,6 +71,51 @@ pub struct Calibration {
     pub temperature: f32,
     /// A top probability below this is `Refer`; 0..=1.
     pub refer_below: f32,
+    /// Higher probabilities that some classes need; a model without them has `refer_below` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<OperatingPoints>,
+}
+
+/// One operating point for each class.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoints {
+    /// No pneumonia. Its specificity is the sensitivity for pneumonia of either kind.
+    pub normal: OperatingPoint,
+    /// Bacterial pneumonia.
+    pub bacterial: OperatingPoint,
+    /// COVID-19 pneumonia.
+    pub covid19: OperatingPoint,
+}
+
+impl OperatingPoints {
+    /// The point of a class.
+    pub fn of(&self, class: Class) -> OperatingPoint {
+        match class {
+            Class::Normal => self.normal,
+            Class::Bacterial => self.bacterial,
+            Class::Covid19 => self.covid19,
+        }
+    }
+}
+
+/// The probability that a class needs to become the verdict, and what that gave on films that nothing was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// Below it the verdict is `Refer`; `refer_below`..=1.
+    pub at_least: f32,
+    /// Films of the class that got the verdict, 0..=1.
+    pub sensitivity: f32,
+    /// Films of the other classes that did not, 0..=1.
+    pub specificity: f32,
+}
+
+impl Calibration {
+    /// The probability that a class needs to become the verdict.
+    pub fn needed(&self, class: Class) -> f32 {
+        self.points.map_or(self.refer_below, |points| points.of(class).at_least)
+    }
 }
 
 /// Why the unit could not read a film that it should have been able to read.
@@ -113,7 +158,7 @@ impl Verdict {
     /// Decides from calibrated probabilities.
     pub fn decide(probabilities: Probabilities, calibration: &Calibration) -> Self {
         let (class, probability) = probabilities.top();
-        if probability < calibration.refer_below {
+        if probability < calibration.needed(class) {
             return Self::Refer;
         }
         match class {
@@ -175,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    const CALIBRATION: Calibration = Calibration { temperature: 1.0, refer_below: 0.5 };
+    const CALIBRATION: Calibration = Calibration { temperature: 1.0, refer_below: 0.5, points: None };
 
     #[test]
     fn the_verdict_follows_the_top_class_and_refers_below_the_operating_point() {
@@ -192,6 +237,23 @@ mod tests {
     }
 
     #[test]
+    fn each_class_has_its_own_operating_point() {
+        let point = |at_least| OperatingPoint { at_least, sensitivity: 1.0, specificity: 1.0 };
+        let points = OperatingPoints { normal: point(0.8), bacterial: point(0.5), covid19: point(0.6) };
+        let calibration = Calibration { points: Some(points), ..CALIBRATION };
+        for (probabilities, verdict) in [
+            ([0.8, 0.1, 0.1], Verdict::Normal),
+            ([0.7, 0.2, 0.1], Verdict::Refer),
+            ([0.3, 0.5, 0.2], Verdict::BacterialPneumonia),
+            ([0.1, 0.3, 0.6], Verdict::Covid19Pneumonia),
+            ([0.1, 0.35, 0.55], Verdict::Refer),
+        ] {
+            let [normal, bacterial, covid19] = probabilities;
+            assert_eq!(Verdict::decide(Probabilities { normal, bacterial, covid19 }, &calibration), verdict);
+        }
+    }
+
+    #[test]
     fn a_logit_that_is_no_number_gives_no_probabilities() {
         for bad in [f32::NAN, f32::INFINITY] {
             assert_eq!(calibrate(Logits([bad, 0.0, 1.0]), &CALIBRATION), None);
@@ -201,7 +263,7 @@ mod tests {
     proptest! {
         #[test]
         fn probabilities_sum_to_one_and_keep_the_order_of_the_logits(logits in prop::array::uniform3(-50f32..50.0), temperature in 0.05f32..10.0) {
-            let probabilities = calibrate(Logits(logits), &Calibration { temperature, refer_below: 0.0 }).unwrap().to_array();
+            let probabilities = calibrate(Logits(logits), &Calibration { temperature, refer_below: 0.0, points: None }).unwrap().to_array();
             prop_assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             for (i, a) in logits.iter().enumerate() {
                 for (j, b) in logits.iter().enumerate() {

@@ -37,6 +37,8 @@ fn normal() -> Reading {
         verdict: Verdict::Normal,
         message: "no pneumonia seen".into(),
         probabilities: Some(Probabilities { normal: 0.9, bacterial: 0.07, covid19: 0.03 }),
+        distance: None,
+        map: None,
         ms: Milliseconds { decode: 1.23456, gate: 0.0, preprocess: 2.0, infer: 3.0, total: 6.5 },
         origin: None,
     }

@@ -24,6 +24,8 @@ fn unit() -> (tempfile::TempDir, PathBuf) {
         verdict,
         message: "in words".into(),
         probabilities: Some(Probabilities { normal: 0.25, bacterial: 0.125, covid19: 0.625 }),
+        distance: None,
+        map: None,
         ms: Milliseconds::default(),
         origin: None,
     };

@@ -156,7 +156,7 @@ impl Row {
             series_uid: None,
             sop_uid: None,
             patient_hash: None,
-            feature_distance: None,
+            feature_distance: entry.reading.distance.map(f64::from),
         };
         row.hash = row.computed_hash();
         row
@@ -330,6 +330,8 @@ mod tests {
                 verdict,
                 message: String::new(),
                 probabilities: None,
+                distance: None,
+                map: None,
                 ms: Milliseconds::default(),
                 origin: None,
             };

@@ -80,6 +80,11 @@ impl Engine {
         load().map_err(EngineError::new("cannot be loaded"))
     }
 
+    /// Whether [`Outputs::distance`] is told.
+    pub fn tells_distance(&self) -> bool {
+        self.places.distance.is_some()
+    }
+
     /// Runs the network on one radiograph.
     ///
     /// # Errors
@@ -101,7 +106,8 @@ impl Engine {
                 [_, _, height, width] => ClassMap::new(width, height, values),
                 _ => None,
             });
-            let distance = self.places.distance.map(values).transpose()?.and_then(|(_, values)| values.first().copied());
+            let distance =
+                self.places.distance.map(values).transpose()?.and_then(|(_, values)| values.first().copied());
             Ok(Outputs { logits: Logits(logits), map, distance })
         };
         infer().map_err(EngineError::new("cannot be run"))

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::Golden;
 use crate::digest::hex;
+use crate::gate;
 use crate::preprocess::InputGeometry;
 use crate::verdict::{Calibration, Class};
 
@@ -25,6 +26,12 @@ pub struct Manifest {
     pub input: InputGeometry,
     /// How logits become a verdict.
     pub calibration: Calibration,
+    /// What the model must not judge; a model of a network that computes no distance has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<gate::Bounds>,
+    /// What the films of its own validation part were like; without it drift cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
     /// Where the model comes from.
     pub provenance: Provenance,
     /// Results on phantoms that every installation must reproduce; at least one.
@@ -43,6 +50,23 @@ pub struct Provenance {
     pub index_digest: String,
     /// Radiographs of each class in each part.
     pub data: Vec<DataCount>,
+}
+
+/// What readings were like when the model was made. Collections differ: `between` and the two highest rates say by how
+/// much they did, so that a clinic that is no stranger than those is no drift.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Mean feature distance.
+    pub distance_mean: f32,
+    /// Standard deviation of the feature distance of single films.
+    pub distance_deviation: f32,
+    /// Standard deviation of the mean distance of whole collections.
+    pub distance_between: f32,
+    /// Share of films refused, in the collection with the highest; 0..=1.
+    pub refused_at_most: f32,
+    /// Share of films referred, in the collection with the highest; 0..=1.
+    pub referred_at_most: f32,
 }
 
 /// Radiographs of one part of the data, by class.
@@ -132,12 +156,41 @@ impl Manifest {
         if !(0.0..=0.4).contains(&input.margin) {
             return wrong("input.margin", "must be 0 to 0.4".into());
         }
-        let Calibration { temperature, refer_below } = self.calibration;
+        let Calibration { temperature, refer_below, points } = self.calibration;
         if !(temperature.is_finite() && temperature > 0.0) {
             return wrong("calibration.temperature", format!("is {temperature}, must be a number above 0"));
         }
         if !(0.0..=1.0).contains(&refer_below) {
             return wrong("calibration.refer_below", format!("is {refer_below}, must be in 0..=1"));
+        }
+        for point in points.iter().flat_map(|points| Class::ALL.map(|class| points.of(class))) {
+            let rates = [point.sensitivity, point.specificity];
+            if !(refer_below..=1.0).contains(&point.at_least) || rates.iter().any(|rate| !(0.0..=1.0).contains(rate)) {
+                return wrong(
+                    "calibration.points",
+                    format!("{point:?}: at_least must be in {refer_below}..=1, the rates in 0..=1"),
+                );
+            }
+        }
+        if let Some(gate) = &self.gate {
+            if !(gate.distance_at_most.is_finite() && gate.distance_at_most > 0.0) {
+                return wrong("gate.distance_at_most", format!("is {}, must be above 0", gate.distance_at_most));
+            }
+            if let Some(ages) = gate.ages
+                && !(ages.from >= 0.0 && ages.from < ages.to && ages.to <= 150.0)
+            {
+                return wrong("gate.ages", format!("{ages:?}: 0 <= from < to <= 150 must hold"));
+            }
+        }
+        if let Some(reference) = &self.reference {
+            let Reference { distance_mean, distance_deviation, distance_between, .. } = *reference;
+            let rates = [reference.refused_at_most, reference.referred_at_most];
+            let distances = [distance_mean, distance_deviation, distance_between];
+            if distances.iter().any(|value| !(value.is_finite() && *value >= 0.0))
+                || rates.iter().any(|rate| !(0.0..=1.0).contains(rate))
+            {
+                return wrong("reference", "distances must be 0 or more, rates in 0..=1".into());
+            }
         }
         if self.golden.is_empty() {
             return wrong("golden", "at least one golden result is needed".into());

@@ -7,8 +7,8 @@ mod outputs;
 mod shipped;
 
 pub use engine::{Engine, EngineError};
-pub use golden::Golden;
-pub use manifest::{DataCount, Manifest, ManifestError, Provenance};
+pub use golden::{Golden, MAP_TOLERANCE};
+pub use manifest::{DataCount, Manifest, ManifestError, Provenance, Reference};
 pub use outputs::{ClassMap, Outputs};
 pub use shipped::shipped;
 
@@ -71,6 +71,14 @@ impl ModelFiles {
         let manifest = Manifest::parse(&self.manifest)?;
         manifest.check_digest(&self.onnx)?;
         let engine = Engine::load(&self.onnx, &manifest.input)?;
+        if manifest.gate.is_some() && !engine.tells_distance() {
+            // Such a model would let every film pass while its manifest promises that it refuses some.
+            return Err(ManifestError::Value {
+                key: "gate.distance_at_most",
+                wrong: "is stated, but the network has no output distance".into(),
+            }
+            .into());
+        }
         Ok(Model { manifest, engine })
     }
 }

@@ -98,6 +98,8 @@ mod tests {
             verdict: Verdict::Covid19Pneumonia,
             message: "COVID-19 pneumonia, 91% sure".into(),
             probabilities: Some(Probabilities { normal: 0.02, bacterial: 0.07, covid19: 0.91 }),
+            distance: None,
+            map: None,
             ms: Milliseconds::default(),
             origin: None,
         };
