@@ -2,7 +2,7 @@
 //! seen in training in other shares than where the model reads, an offset for each class (Alexandari et al.,
 //! arXiv:1901.06852). Pure.
 
-use chestlight::verdict::{Calibration, Class, Logits, calibrate};
+use chestlight::verdict::{Calibration, Class, Logits, OperatingPoint, OperatingPoints, Probabilities, calibrate};
 
 /// Passes over temperature and offsets; the last ones change nothing any more.
 const ROUNDS: usize = 30;
@@ -50,6 +50,34 @@ pub fn offsets(films: &[(Logits, Class)]) -> [f32; 3] {
     offsets.map(|offset| offset - mean)
 }
 
+/// For each class the lowest probability, not below `refer_below`, at which at least `kept_out` of the films of the other
+/// classes do not get it as their verdict: the fewest referrals for which that holds. For normal, `kept_out` is the
+/// sensitivity for pneumonia.
+pub fn points(films: &[(Probabilities, Class)], refer_below: f32, kept_out: f64) -> OperatingPoints {
+    let point = |class: Class| {
+        let top = |of_class: bool| {
+            let films = films.iter().filter(move |(_, is)| (*is == class) == of_class);
+            films
+                .map(move |(probabilities, _)| probabilities.top())
+                .map(move |(top, p)| if top == class { p } else { 0.0 })
+        };
+        let mut others: Vec<f32> = top(false).collect();
+        others.sort_by(|a, b| b.total_cmp(a));
+        let allowed = (others.len() as f64 * (1.0 - kept_out) + 1e-9) as usize;
+        // Just above the first of the others that must not pass.
+        let above = others.get(allowed).map_or(0.0, |probability| probability.next_up());
+        let at_least = above.clamp(refer_below, 1.0);
+        let share = |passed: usize, all: usize| passed as f32 / all.max(1) as f32;
+        let passed = |of_class: bool| top(of_class).filter(|probability| *probability >= at_least).count();
+        OperatingPoint {
+            at_least,
+            sensitivity: share(passed(true), top(true).count()),
+            specificity: share(others.len() - passed(false), others.len()),
+        }
+    };
+    OperatingPoints { normal: point(Class::Normal), bacterial: point(Class::Bacterial), covid19: point(Class::Covid19) }
+}
+
 /// The temperature of the lowest loss.
 fn coolest(loss: impl Fn(f32) -> f64) -> f32 {
     lowest(0.05f32.ln(), 20f32.ln(), |logarithm| loss(logarithm.exp())).exp()
@@ -72,7 +100,7 @@ pub fn loss(films: &[(Logits, Class)], temperature: f32) -> f64 {
 
 /// Sum of the negative log likelihoods, each times the weight of its film's class.
 fn weighted(films: &[(Logits, Class)], [normal, bacterial, covid19]: [f64; 3], temperature: f32) -> f64 {
-    let calibration = Calibration { temperature, refer_below: 0.0 };
+    let calibration = Calibration { temperature, refer_below: 0.0, points: None };
     let of = |(logits, class): &(Logits, Class)| {
         let all = calibrate(Logits(logits.0), &calibration);
         let (probability, weight) = match class {
@@ -121,6 +149,25 @@ mod tests {
         for (found, wanted) in found.iter().zip(wanted) {
             assert!((found - wanted).abs() < 0.02, "{found} {wanted}");
         }
+    }
+
+    #[test]
+    fn a_point_keeps_the_stated_share_of_the_other_films_out_and_refers_no_more_than_that() {
+        let normal = |p: f32| Probabilities { normal: p, bacterial: 1.0 - p, covid19: 0.0 };
+        // 100 normal films at 0.5 to 0.995; 20 bacterial ones of which four are called normal, at 0.6 to 0.9.
+        let mut films: Vec<(Probabilities, Class)> =
+            (0..100).map(|i| (normal(0.5 + i as f32 * 0.005), Class::Normal)).collect();
+        films.extend([0.6, 0.7, 0.8, 0.9].map(|p| (normal(p), Class::Bacterial)));
+        films.extend((0..16).map(|_| (normal(0.1), Class::Bacterial)));
+        for (kept_out, at_least, kept) in [(0.8, 0.4, 0.8), (0.9, 0.7, 0.9), (0.95, 0.8, 0.95), (1.0, 0.9, 1.0)] {
+            let point = points(&films, 0.4, kept_out).normal;
+            assert!((point.at_least - at_least).abs() < 1e-5, "{kept_out}: {point:?}");
+            assert!((point.specificity - kept).abs() < 1e-6, "{kept_out}: {point:?}");
+        }
+        let point = points(&films, 0.4, 0.95);
+        assert!((point.normal.sensitivity - 0.39).abs() < 0.011, "{point:?}");
+        assert_eq!((point.covid19.at_least, point.covid19.specificity), (0.4, 1.0), "a class that nobody gets");
+        assert_eq!(points(&[], 0.4, 0.95).normal.at_least, 0.4);
     }
 
     #[test]

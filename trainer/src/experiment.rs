@@ -33,6 +33,13 @@ pub struct Experiment {
     pub limits: String,
     /// The operating point: below this probability of the likeliest class the answer is *refer*, 0 to 1.
     pub refer_below: f32,
+    /// Least share of the validation films with pneumonia that must not be called normal, 0.5 to 1; likewise of the films
+    /// of the other classes for each class. Where `refer_below` does not keep it, the class needs a higher probability.
+    #[serde(default = "sensitivity")]
+    pub sensitivity: f64,
+    /// What the device must refuse.
+    #[serde(default)]
+    pub gate: Gate,
     /// Whether the outputs get the offsets under which the validation films are likeliest: for training on films whose
     /// classes stand in other shares than in the films that are read.
     #[serde(default)]
@@ -63,6 +70,31 @@ pub struct Experiment {
     /// Films outside the data on which the model card tells what the model answers.
     #[serde(default)]
     pub controls: Vec<Control>,
+}
+
+fn sensitivity() -> f64 {
+    0.95
+}
+
+/// What the device must refuse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gate {
+    /// The block whose output tells how far a film lies from the training films; where not stated, that at four fifths of
+    /// the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+    /// Share of the validation films that the distance may refuse, above 0 and at most 0.2.
+    pub refused: f64,
+    /// Youngest and oldest patient that the model is made for, years; others are refused where their age is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ages: Option<[f32; 2]>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { block: None, refused: 0.02, ages: None }
+    }
 }
 
 fn device() -> [Finding; 3] {
@@ -400,8 +432,25 @@ impl Experiment {
             ("int8.weight_bits", "must be 7 or 8", (7..=8).contains(&self.int8.weight_bits)),
             ("offsets", "need the classes of a device", !self.offsets || self.classes == Finding::DEVICE),
             ("refer_below", "must be 0 to 1", (0.0..=1.0).contains(&self.refer_below)),
+            ("sensitivity", "must be 0.5 to 1", (0.5..=1.0).contains(&self.sensitivity)),
+            (
+                "gate",
+                "must have a block of the architecture, refused above 0 and at most 0.2, and ages in their order",
+                {
+                    let Gate { block, refused, ages } = &self.gate;
+                    block.is_none_or(|block| block < self.architecture.blocks())
+                        && *refused > 0.0
+                        && *refused <= 0.2
+                        && ages.is_none_or(|[from, to]| 0.0 <= from && from < to && to <= 150.0)
+                },
+            ),
         ];
         rules.into_iter().find(|(_, _, holds)| !holds).map(|(key, wrong, _)| (key, wrong))
+    }
+
+    /// The block whose output tells the distance of a film.
+    pub fn gate_block(&self) -> usize {
+        self.gate.block.unwrap_or(self.architecture.blocks() * 4 / 5)
     }
 
     /// The block before which nothing is ever trained.
@@ -461,6 +510,10 @@ mod tests {
                 "offsets need",
             ),
             ("limits = ", "limits = '' #", "limits must"),
+            ("refer_below = ", "sensitivity = 0.4\nrefer_below = ", "sensitivity must"),
+            ("refer_below = ", "gate = { block = 18 }\nrefer_below = ", "gate must"),
+            ("refer_below = ", "gate = { refused = 0.5 }\nrefer_below = ", "gate must"),
+            ("refer_below = ", "gate = { ages = [18, 1] }\nrefer_below = ", "gate must"),
             ("refer_below = ", "refer_below = 2 #", "refer_below must"),
             ("seed = ", "sead = ", "sead"),
         ] {

@@ -181,7 +181,7 @@ impl Examined<'_> {
             if let Some(perturbation) = perturbation {
                 radiograph = perturbation.applied(&radiograph)?;
             }
-            let (class, _) = reading::probabilities(self.model, &radiograph)?.top();
+            let (class, _) = reading::judge(self.model, &radiograph)?.probabilities.top();
             Ok(Class::ALL.iter().position(|it| *it == class) == Some(film.truth))
         });
         let right: Vec<bool> = right.into_iter().collect::<anyhow::Result<_>>()?;

@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use burn::prelude::Device;
 use chestlight::digest::hex;
-use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, Provenance};
+use chestlight::gate::{Ages, Bounds};
+use chestlight::model::{DataCount, Engine, Golden, Manifest, Model, ModelFiles, Outputs, Provenance};
 use chestlight::phantom::{Opacity, Phantom};
-use chestlight::preprocess::InputTensor;
-use chestlight::reading;
+use chestlight::preprocess::{InputTensor, preprocess};
+use chestlight::reading::{self, Judgement};
 use chestlight::show::NOTICE;
-use chestlight::verdict::{Calibration, Class, Logits, Probabilities};
+use chestlight::verdict::{self, Calibration, Class, Logits, Probabilities};
 use chestlight_trainer::card::{Facts, card};
+use chestlight_trainer::distance::{self, Distance};
 use chestlight_trainer::evaluate::{self, Evaluation};
-use chestlight_trainer::experiment::Int8;
+use chestlight_trainer::experiment::{Experiment, Int8};
 use chestlight_trainer::finding::Finding;
 use chestlight_trainer::index::Index;
 use chestlight_trainer::onnx::{self, Graph};
 use chestlight_trainer::split::{self, Part, Sample};
-use chestlight_trainer::{calibrate, dataset, judge};
+use chestlight_trainer::{augment, calibrate, dataset, judge, parallel, reference};
 use sha2::{Digest, Sha256};
 
 use super::{bar, bind, load_run, write};
@@ -84,6 +86,37 @@ fn answers(engine: &Engine, inputs: &[InputTensor], films: &[&Sample]) -> anyhow
     known.map(|(input, class)| Ok((engine.infer(input)?.logits, class))).collect()
 }
 
+/// Fits the distance to what the int8 network makes of the training films, in two views of each, and of phantoms.
+fn fit_distance(
+    files: &mut onnx::Files,
+    experiment: &Experiment,
+    index: &Index,
+    samples: &[Sample],
+) -> anyhow::Result<()> {
+    let block = experiment.gate_block();
+    let value = files.rounded.value_of_block(block).with_context(|| format!("there is no block {block}"))?.to_owned();
+    let probe = files.probe(&value)?;
+    let films: Vec<(usize, &Sample)> = part(samples, Part::Train).into_iter().enumerate().collect();
+    let fitting = bar("fitting the gate", films.len());
+    let means = parallel::each(&films, |(place, film)| -> anyhow::Result<_> {
+        fitting.inc(1);
+        let input = dataset::load(index, film, &experiment.input)?;
+        [0, 1]
+            .map(|view| probe.channel_means(&augment::view(&input, &experiment.augment, experiment.seed, *place, view)))
+            .into_iter()
+            .map(|means| Ok(means?))
+            .collect::<anyhow::Result<Vec<_>>>()
+    });
+    fitting.finish_and_clear();
+    let mut means: Vec<Vec<f32>> = means.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat();
+    for phantom in distance::phantoms()? {
+        means.push(probe.channel_means(&preprocess(&phantom, &experiment.input)?)?);
+    }
+    let distance = Distance::fit(&value, &means).context("the training films do not differ from each other")?;
+    files.tell_distance(distance, &experiment.int8);
+    Ok(())
+}
+
 /// Writes model, manifest and card of a finished run. Returns name and answers of each control.
 pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let Some(name) = args.out.file_stem().and_then(|name| name.to_str()) else {
@@ -96,19 +129,41 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let index = Index::read(&args.index)?;
     bind(&args.run, &index)?;
     let samples = split::deal(&index, &experiment)?;
-    let Quantized { files: onnx::Files { float, int8, .. }, validation, offsets } =
-        quantized(&args.run, &index, &samples, &experiment.int8)?;
+    let Quantized { mut files, validation, offsets } = quantized(&args.run, &index, &samples, &experiment.int8)?;
+    fit_distance(&mut files, &experiment, &index, &samples)?;
+    let onnx::Files { float, int8, .. } = files;
+    write(&args.run.join("f32.onnx"), &float)?;
 
     let engine = Engine::load(&int8, &experiment.input)?;
-    let logits = answers(&engine, &validation, &part(&samples, Part::Validation))?;
+    let films = part(&samples, Part::Validation);
+    let outputs = parallel::each(&validation, |input| engine.infer(input));
+    let outputs: Vec<Outputs> = outputs.into_iter().collect::<Result<_, _>>()?;
+    let known = outputs.iter().zip(&films).filter_map(|(outputs, film)| Some((outputs.logits, film.class.device()?)));
+    let logits: Vec<(Logits, Class)> = known.collect();
     let temperature = calibrate::temperature(&logits);
+    let refer_below = experiment.refer_below;
+    let mut calibration = Calibration { temperature, refer_below, points: None };
+    let probabilities =
+        logits.iter().filter_map(|(logits, class)| Some((verdict::calibrate(*logits, &calibration)?, *class)));
+    let points = calibrate::points(&probabilities.collect::<Vec<_>>(), refer_below, experiment.sensitivity);
+    calibration.points = Some(points);
+    let distances: Vec<f32> = outputs.iter().filter_map(|outputs| outputs.distance).collect();
+    let distance_at_most = reference::bound(&distances, experiment.gate.refused).context("no film has a distance")?;
+    let read = outputs.iter().zip(&films).filter_map(|(outputs, film)| {
+        let distance = outputs.distance?;
+        let verdict = verdict::Verdict::decide(verdict::calibrate(outputs.logits, &calibration)?, &calibration);
+        let (refused, referred) = (distance > distance_at_most, verdict == verdict::Verdict::Refer);
+        Some(reference::Read { source: film.film.source.clone(), distance, refused, referred: referred && !refused })
+    });
     let mut manifest = Manifest {
         schema: 1,
         name: name.into(),
         digest: hex(&Sha256::digest(&int8)),
         classes: Class::ALL.to_vec(),
         input: experiment.input.clone(),
-        calibration: Calibration { temperature, refer_below: experiment.refer_below },
+        calibration,
+        gate: Some(Bounds { distance_at_most, ages: experiment.gate.ages.map(|[from, to]| Ages { from, to }) }),
+        reference: reference::of(&read.collect::<Vec<_>>()),
         provenance: Provenance {
             command: args.command.clone(),
             trainer: env!("CARGO_PKG_VERSION").into(),
@@ -174,12 +229,15 @@ fn data_counts(samples: &[Sample]) -> Vec<DataCount> {
 fn golden(model: &Model) -> anyhow::Result<Vec<Golden>> {
     [(1, Opacity::None), (2, Opacity::Focal), (3, Opacity::Diffuse)]
         .map(|(seed, opacity)| {
-            let Probabilities { normal, bacterial, covid19 } =
-                reading::probabilities(model, &Phantom::new(seed, opacity).render()?)?;
+            let Judgement { probabilities, distance, map } =
+                reading::judge(model, &Phantom::new(seed, opacity).render()?)?;
             // Four digits are more than processors agree on, and people can read them.
-            let [normal, bacterial, covid19] = [normal, bacterial, covid19].map(|p| (p * 1e4).round() / 1e4);
+            let rounded = |value: f32| (value * 1e4).round() / 1e4;
+            let [normal, bacterial, covid19] = probabilities.to_array().map(rounded);
             let probabilities = Probabilities { normal, bacterial, covid19 };
-            Ok(Golden { seed, opacity, probabilities, tolerance: GOLDEN_TOLERANCE })
+            let map = map.as_ref().map(|map| Golden::quarters(map).map(rounded));
+            let distance = distance.map(rounded);
+            Ok(Golden { seed, opacity, probabilities, tolerance: GOLDEN_TOLERANCE, distance, map })
         })
         .into_iter()
         .collect()

@@ -1,5 +1,6 @@
 //! A trained network as a straight list of layers with plain numbers, batch norms folded in.
 
+use crate::distance::Distance;
 use crate::net::{Block, ConvBlock, ConvBn, Inverted, Net, Residual, floats};
 
 /// Name of the network's input.
@@ -16,8 +17,12 @@ pub struct Graph {
     pub size: [usize; 2],
     /// Number of outputs.
     pub classes: usize,
+    /// Height and width of what is pooled.
+    pub pooled: [usize; 2],
     /// The nodes in the order of computation; the last one is the output.
     pub nodes: Vec<Node>,
+    /// How far a film lies from the training films, once that is fitted.
+    pub distance: Option<Distance>,
 }
 
 impl Graph {
@@ -124,7 +129,7 @@ impl Node {
 impl Graph {
     /// The graph of a trained network for inputs of `size` (height, width).
     pub fn of(net: &Net, size: [usize; 2]) -> Self {
-        let mut graph = Self { size, classes: net.classes(), nodes: Vec::new() };
+        let mut graph = Self { size, classes: net.classes(), pooled: size, nodes: Vec::new(), distance: None };
         let mut size = size;
         let mut last = INPUT.to_owned();
         for (number, block) in net.blocks.iter().enumerate() {
@@ -167,6 +172,7 @@ impl Graph {
                 }
             }
         }
+        graph.pooled = size;
         last = graph.push(FEATURES.into(), &[&last], Layer::Mean);
         let weight = net.classifier.weight.val().transpose();
         let bias = net.classifier.bias.as_ref().map_or(vec![0.0; graph.classes], |bias| floats(bias.val()));
@@ -178,6 +184,13 @@ impl Graph {
     /// Whether a layer reads the value of this name.
     pub fn reads(&self, name: &str) -> bool {
         self.nodes.iter().any(|node| node.inputs.iter().any(|input| input == name))
+    }
+
+    /// Name of what the last layer of a block computes; `None` where there is no such block.
+    pub fn value_of_block(&self, block: usize) -> Option<&str> {
+        let (whole, part) = (format!("block{block}"), format!("block{block}."));
+        let of_block = |node: &&Node| node.name == whole || node.name.starts_with(&part);
+        self.nodes.iter().rfind(of_block).map(|node| node.name.as_str())
     }
 
     fn conv(

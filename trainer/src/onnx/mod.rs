@@ -3,6 +3,7 @@
 //! [`Graph`] is the network as a list of five kinds of layer; [`write_f32`] and [`write_int8`] write it as ONNX
 //! opset 13 from what it holds, and [`observe`] runs the f32 file to learn the ranges that the int8 file needs.
 
+mod beside;
 mod equalise;
 mod graph;
 mod observe;
@@ -11,13 +12,15 @@ mod quantize;
 mod range;
 mod report;
 
+pub use beside::{DISTANCE, MAP};
 pub use equalise::equalise;
 pub use graph::{Activation, Dense, FEATURES, Graph, INPUT, Layer, Node, OUTPUT};
-pub use observe::{ObserveError, Observed, Ranges, observe};
+pub use observe::{ObserveError, Observed, Probe, Ranges, observe};
 pub use quantize::write_int8;
 pub use range::Range;
 pub use report::{LayerNoise, noise};
 
+use crate::distance::Distance;
 use crate::experiment::Int8;
 use chestlight::preprocess::InputTensor;
 use proto::{Builder, ints, number};
@@ -32,6 +35,27 @@ pub struct Files {
     pub int8: Vec<u8>,
     /// The network that was rounded to int8: the same function as the f32 one, equalised where that was asked for.
     pub rounded: Graph,
+    /// What was observed of its values.
+    pub observed: Observed,
+}
+
+impl Files {
+    /// A probe of the int8 network at a value of the graph, after its bytes.
+    ///
+    /// # Errors
+    /// [`ObserveError`] when tract cannot run the network.
+    pub fn probe(&self, value: &str) -> Result<Probe, ObserveError> {
+        let read = self.observed.ranges.contains_key(value).then(|| quantize::dequantized(value));
+        Probe::new(&self.int8, &[read.unwrap_or_else(|| value.to_owned())])
+    }
+
+    /// Writes both forms again, with a distance.
+    pub fn tell_distance(&mut self, distance: Distance, settings: &Int8) {
+        self.rounded.distance = Some(distance);
+        // Of the rounded graph: equalisation may have scaled the channels that the distance was fitted to.
+        self.float = write_f32(&self.rounded);
+        self.int8 = write_int8(&self.rounded, &self.observed, settings);
+    }
 }
 
 /// Writes the network in f32, and in int8 as the settings say, with what the films tell of its values. `tick` hears
@@ -50,7 +74,7 @@ pub fn files(
         equalise(&mut graph);
     }
     let observed = observe(&graph, films, settings.observer, tick)?;
-    Ok(Files { float, int8: write_int8(&graph, &observed, settings), rounded: graph })
+    Ok(Files { float, int8: write_int8(&graph, &observed, settings), rounded: graph, observed })
 }
 
 /// The pooled features of each film, as a network's ONNX file computes them; read by its last layer.
@@ -71,6 +95,7 @@ pub fn write_f32(graph: &Graph) -> Vec<u8> {
     for node in &graph.nodes {
         layer(&mut file, node, &node.inputs, None, false);
     }
+    beside::write(&mut file, graph, &str::to_owned);
     file.encode()
 }
 

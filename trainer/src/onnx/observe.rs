@@ -2,6 +2,7 @@
 //! channel.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chestlight::preprocess::InputTensor;
 use thiserror::Error;
@@ -91,31 +92,54 @@ pub(super) fn for_each(
     films: &[InputTensor],
     see: &mut dyn FnMut(&InputTensor, Vec<Value>),
 ) -> Result<(), ObserveError> {
-    run(onnx, names, films, see).map_err(ObserveError)
-}
-
-fn run(
-    onnx: &[u8],
-    names: &[String],
-    films: &[InputTensor],
-    see: &mut dyn FnMut(&InputTensor, Vec<Value>),
-) -> TractResult<()> {
-    let onnx = proto::with_outputs(onnx, names)?;
-    let plan = tract_onnx::onnx().model_for_read(&mut onnx.as_slice())?.into_optimized()?.into_runnable()?;
+    let probe = Probe::new(onnx, names)?;
     for film in films {
-        let input = Tensor::from_shape(&[1, 3, film.height, film.width], &film.plane.repeat(3))?;
-        let values = plan.run(tvec!(input.into()))?;
-        let values: TractResult<Vec<Value>> = values
-            .iter()
-            .map(|value| {
-                let view = value.to_plain_array_view::<f32>()?;
-                let channels = view.shape().get(1).copied().unwrap_or(1);
-                Ok(Value { channels, values: view.iter().copied().collect() })
-            })
-            .collect();
-        see(film, values?);
+        see(film, probe.values(film)?);
     }
     Ok(())
+}
+
+/// A network that tells values from its middle.
+pub struct Probe {
+    plan: Arc<TypedRunnableModel>,
+}
+
+impl Probe {
+    /// Prepares an ONNX network to tell the named values.
+    ///
+    /// # Errors
+    /// [`ObserveError`] when tract cannot run the network, or it has no value of such a name.
+    pub fn new(onnx: &[u8], names: &[String]) -> Result<Self, ObserveError> {
+        let plan = || -> TractResult<_> {
+            let onnx = proto::with_outputs(onnx, names)?;
+            tract_onnx::onnx().model_for_read(&mut onnx.as_slice())?.into_optimized()?.into_runnable()
+        };
+        Ok(Self { plan: plan().map_err(ObserveError)? })
+    }
+
+    /// The mean of each channel of the first named value of one film.
+    ///
+    /// # Errors
+    /// [`ObserveError`] when the network fails.
+    pub fn channel_means(&self, film: &InputTensor) -> Result<Vec<f32>, ObserveError> {
+        Ok(self.values(film)?.first().map(Value::channel_means).unwrap_or_default())
+    }
+
+    fn values(&self, film: &InputTensor) -> Result<Vec<Value>, ObserveError> {
+        let values = || -> TractResult<Vec<Value>> {
+            let input = Tensor::from_shape(&[1, 3, film.height, film.width], &film.plane.repeat(3))?;
+            let values = self.plan.run(tvec!(input.into()))?;
+            values
+                .iter()
+                .map(|value| {
+                    let view = value.to_plain_array_view::<f32>()?;
+                    let channels = view.shape().get(1).copied().unwrap_or(1);
+                    Ok(Value { channels, values: view.iter().copied().collect() })
+                })
+                .collect()
+        };
+        values().map_err(ObserveError)
+    }
 }
 
 fn add(sums: &mut Vec<f32>, means: &[f32], films: usize) {

@@ -38,6 +38,11 @@ impl Builder {
         Self { graph, constants: BTreeSet::new() }
     }
 
+    /// Makes a value an output of the file.
+    pub fn output(&mut self, name: &str, shape: &[usize]) {
+        self.graph.output.push(value(name, shape));
+    }
+
     /// Adds an operator whose one result has its own name.
     pub fn node(&mut self, op: &str, name: &str, inputs: &[String], attribute: Vec<AttributeProto>) {
         self.graph.node.push(NodeProto {

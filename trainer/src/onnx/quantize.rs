@@ -1,6 +1,7 @@
 //! Static quantization in the QDQ form: u8 asymmetric activations, s8 symmetric weights by output channel, s32 bias.
 //! tract, onnxruntime and OpenVINO all load it.
 
+use super::beside;
 use super::graph::{Dense, Graph, Layer};
 use super::observe::{Observed, Ranges};
 use super::proto::{Builder, number};
@@ -85,7 +86,7 @@ pub fn write_int8(graph: &Graph, observed: &Observed, settings: &Int8) -> Vec<u8
                     pass(&mut file, name, Step::of(range));
                     quantized.push(name.clone());
                 }
-                format!("{name}.dequantized")
+                dequantized(name)
             })
             .collect();
         let read = node.inputs.first();
@@ -98,6 +99,9 @@ pub fn write_int8(graph: &Graph, observed: &Observed, settings: &Int8) -> Vec<u8
         });
         super::layer(&mut file, node, &inputs, weights, ranges.contains_key(&node.name));
     }
+    beside::write(&mut file, graph, &|name| {
+        if quantized.iter().any(|it| it == name) { dequantized(name) } else { name.to_owned() }
+    });
     file.encode()
 }
 
@@ -115,13 +119,18 @@ fn shared_by_pools(graph: &Graph, ranges: &Ranges) -> Ranges {
     ranges
 }
 
+/// Name of a value after its bytes.
+pub(super) fn dequantized(name: &str) -> String {
+    format!("{name}.dequantized")
+}
+
 /// Writes the pair that takes `name` through bytes.
 fn pass(file: &mut Builder, name: &str, activation: Step) {
     let scale = file.scalar(&format!("{name}.scale"), activation.scale);
     let zero_point = file.u8(&format!("{name}.zero_point"), activation.zero_point);
     let bytes = format!("{name}.quantized");
     file.node("QuantizeLinear", &bytes, &[name.into(), scale.clone(), zero_point.clone()], Vec::new());
-    file.node("DequantizeLinear", &format!("{name}.dequantized"), &[bytes, scale, zero_point], Vec::new());
+    file.node("DequantizeLinear", &dequantized(name), &[bytes, scale, zero_point], Vec::new());
 }
 
 /// Writes a layer's weights and bias as integers with their `DequantizeLinear`, and returns the names of these.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::graph::OUTPUT;
 use super::observe::{ObserveError, for_each};
+use super::quantize::dequantized;
 use super::{Files, write_f32};
 
 /// Signal and quantization noise of one value.
@@ -27,7 +28,7 @@ pub fn noise(files: &Files, films: &[InputTensor]) -> Result<Vec<LayerNoise>, Ob
     let read = graph.nodes.iter().filter(|node| graph.reads(&node.name));
     let names: Vec<String> = read.map(|node| node.name.clone()).chain([OUTPUT.to_owned()]).collect();
     // What a layer of the int8 network reads is the value after its bytes.
-    let after = |name: &String| if name == OUTPUT { name.clone() } else { format!("{name}.dequantized") };
+    let after = |name: &String| if name == OUTPUT { name.clone() } else { dequantized(name) };
     let quantized: Vec<String> = names.iter().map(after).collect();
     let mut sums = vec![(0.0f64, 0.0f64); names.len()];
     // One film at a time: the values of all films would take gigabytes.
