@@ -8,7 +8,8 @@ use burn::store::RecordError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::fit::{Fit, Progress, adam};
+use crate::adam::adam;
+use crate::fit::{Fit, Progress};
 use crate::net::{Architecture, Net, Norm};
 
 const FOLDER: &str = "checkpoint";

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
 use burn::tensor::TensorData;
 use rand::rngs::StdRng;
@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::adam::adam;
 use crate::average::averaged;
 use crate::experiment::{Loss, Stage};
 use crate::inputs::{Inputs, Pick};
@@ -240,11 +241,6 @@ impl Fit {
         progress.ended = epoch >= work.stage.epochs || epoch - progress.best_epoch >= work.stage.stop_after;
         Ok(())
     }
-}
-
-/// Adam (Kingma and Ba, arXiv:1412.6980) with its usual moments.
-pub fn adam() -> ModuleOptimizer {
-    AdamConfig::new().with_epsilon(1e-8).init()
 }
 
 /// Every film once, in an order and each in a view that depend on the seed, the stage and the epoch alone, so that

@@ -1,5 +1,6 @@
 //! Trains, exports, quantizes and measures the models that chestlight reads with. Research use, not a diagnosis.
 
+pub mod adam;
 pub mod augment;
 pub mod average;
 pub mod calibrate;

@@ -1,13 +1,15 @@
 //! The blocks of which all networks are made.
 
+use burn::backend::Dispatch;
 use burn::module::{Initializer, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
 use burn::prelude::*;
 use burn::tensor::activation::relu;
-use burn::tensor::module::max_pool2d;
+use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 
-use super::convolution::convolve;
+use super::lattice::Window;
+use super::normed::{Normed as _, Settings};
 
 /// One step of a network that can be cut before it.
 #[derive(Module, Debug)]
@@ -121,17 +123,77 @@ impl ConvBn {
         (total / 2, total - total / 2)
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    /// Convolution, norm and activation.
+    fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        // The training device alone moves statistics.
+        let live = self.live && x.device().is_autodiff();
+        if x.device() == Device::flex() {
+            self.on_processor(x, activation, live)
+        } else {
+            self.elsewhere(x, activation, live)
+        }
+    }
+
+    fn on_processor(&self, x: Tensor<4>, activation: Activation, live: bool) -> Tensor<4> {
+        let (device, [_, _, height, width]) = (x.device(), x.dims());
+        let [(top, bottom), (left, right)] = [self.padding(height), self.padding(width)];
+        let (side, stride) = (self.kernel, self.stride);
+        let window = Window { height, width, side, stride, top, left, bottom, right };
+        let (epsilon, range) = (self.bn.epsilon, activation.range());
+        let settings = Settings { window, parts: self.groups, live, epsilon, range };
+        let of_vector = |vector: Tensor<1>| vector.to_device(&device).into_dispatch();
+        let (out, mean, variance) = Dispatch::normed(
+            x.into_dispatch(),
+            self.weight.val().into_dispatch(),
+            of_vector(self.bn.gamma.val()),
+            of_vector(self.bn.beta.val()),
+            of_vector(self.bn.running_mean.value_sync()),
+            of_vector(self.bn.running_var.value_sync()),
+            settings,
+        );
+        if live {
+            let moved =
+                |old: Tensor<1>, new| old * (1.0 - self.bn.momentum) + Tensor::from_dispatch(new) * self.bn.momentum;
+            self.bn.running_mean.update(moved(self.bn.running_mean.value_sync(), mean));
+            self.bn.running_var.update(moved(self.bn.running_var.value_sync(), variance));
+        }
+        Tensor::from_dispatch(out)
+    }
+
+    fn elsewhere(&self, x: Tensor<4>, activation: Activation, live: bool) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         let padding = [self.padding(height), self.padding(width)];
         let options = ConvOptions::new_with_padding([self.stride; 2], padding, [1, 1], self.groups);
-        if self.live && x.device().is_autodiff() {
-            let weight = self.weight.val();
-            let none = Tensor::zeros([weight.dims()[0]], &x.device());
-            return self.bn.forward(convolve(x, weight, none, options));
+        let x = if live {
+            self.bn.forward(conv2d(x, self.weight.val(), None, options))
+        } else {
+            let (weight, bias) = self.folded();
+            conv2d(x, weight, Some(bias), options)
+        };
+        match activation {
+            Activation::None => x,
+            Activation::Relu => relu(x),
+            Activation::Relu6 => x.clamp(0.0, 6.0),
         }
-        let (weight, bias) = self.folded();
-        convolve(x, weight, bias, options)
+    }
+}
+
+/// What comes after a norm.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Activation {
+    None,
+    Relu,
+    Relu6,
+}
+
+impl Activation {
+    /// What is less or more becomes the bound.
+    fn range(self) -> (f32, f32) {
+        match self {
+            Self::None => (f32::NEG_INFINITY, f32::INFINITY),
+            Self::Relu => (0.0, f32::INFINITY),
+            Self::Relu6 => (0.0, 6.0),
+        }
     }
 }
 
@@ -154,8 +216,7 @@ pub struct ConvBlock {
 
 impl ConvBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(x);
-        if self.relu6 { relu6(x) } else { relu(x) }
+        self.conv.forward(x, if self.relu6 { Activation::Relu6 } else { Activation::Relu })
     }
 }
 
@@ -196,10 +257,10 @@ pub struct Inverted {
 impl Inverted {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let inside = match &self.expand {
-            Some(expand) => relu6(expand.forward(x.clone())),
+            Some(expand) => expand.forward(x.clone(), Activation::Relu6),
             None => x.clone(),
         };
-        let out = self.project.forward(relu6(self.depthwise.forward(inside)));
+        let out = self.project.forward(self.depthwise.forward(inside, Activation::Relu6), Activation::None);
         if self.residual { out + x } else { out }
     }
 }
@@ -215,16 +276,81 @@ pub struct Residual {
 
 impl Residual {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shortcut = self.shortcut.as_ref().map_or_else(|| x.clone(), |conv| conv.forward(x.clone()));
+        let shortcut = self.shortcut.as_ref();
+        let shortcut = shortcut.map_or_else(|| x.clone(), |conv| conv.forward(x.clone(), Activation::None));
         let last = self.convs.len().saturating_sub(1);
         let out = self.convs.iter().enumerate().fold(x, |x, (number, conv)| {
-            let x = conv.forward(x);
-            if number < last { relu(x) } else { x }
+            conv.forward(x, if number < last { Activation::Relu } else { Activation::None })
         });
         relu(out + shortcut)
     }
 }
 
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    x.clamp(0.0, 6.0)
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    fn waves<const D: usize>(shape: [usize; D], pace: f32, device: &Device) -> Tensor<D> {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * pace).sin()).collect();
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    /// Output, gradients by input, weight, gamma and beta, and the running statistics after it.
+    fn computed(
+        kernel: Kernel,
+        recipe: Recipe,
+        way: impl Fn(&ConvBn, Tensor<4>) -> Tensor<4>,
+    ) -> Vec<(&'static str, Vec<f32>)> {
+        let device = Device::flex().autodiff();
+        let Kernel { inputs, outputs, side, groups, .. } = kernel;
+        let mut conv = ConvBn::new(kernel, recipe, &Device::flex());
+        let vector = |pace, offset| waves([outputs], pace, &Device::flex()) * 0.3 + offset;
+        conv.weight = Param::from_tensor(waves([outputs, inputs / groups, side, side], 0.73, &Device::flex()));
+        (conv.bn.gamma, conv.bn.beta) = (Param::from_tensor(vector(1.1, 1.0)), Param::from_tensor(vector(1.3, 0.5)));
+        conv.bn.running_mean.update(vector(1.7, 0.1));
+        conv.bn.running_var.update(vector(1.9, 1.5));
+        let conv = conv.to_device(&device).train();
+        let x = waves([4, inputs, 9, 10], 0.37, &device).require_grad();
+        let out = way(&conv, x.clone());
+        let grads = (out.clone() * waves(out.dims(), 0.91, &device)).sum().backward();
+        vec![
+            ("output", floats(out)),
+            ("input", floats(x.grad(&grads).unwrap())),
+            ("weight", floats(conv.weight.val().grad(&grads).unwrap())),
+            ("gamma", floats(conv.bn.gamma.val().grad(&grads).unwrap())),
+            ("beta", floats(conv.bn.beta.val().grad(&grads).unwrap())),
+            ("running mean", floats(conv.bn.running_mean.value_sync())),
+            ("running variance", floats(conv.bn.running_var.value_sync())),
+        ]
+    }
+
+    #[test]
+    fn the_processors_step_equals_burns_operations() {
+        let dense = Kernel::new(3, 5, 3, 2);
+        let point = Kernel::new(6, 4, 1, 1);
+        let depthwise = Kernel { groups: 6, ..Kernel::new(6, 6, 5, 1) };
+        for kernel in [dense, point, depthwise] {
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                for (live, same) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let recipe = Recipe { epsilon: 1e-3, same, live };
+                    let ours = computed(kernel, recipe, |conv, x| conv.on_processor(x, activation, live));
+                    let burns = computed(kernel, recipe, |conv, x| conv.elsewhere(x, activation, live));
+                    for ((part, ours), (_, burns)) in ours.iter().zip(&burns) {
+                        assert_eq!(ours.len(), burns.len());
+                        let scale = burns.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+                        for (ours, burns) in ours.iter().zip(burns) {
+                            let case = format!("{part} of {kernel:?} {activation:?} live {live} same {same}");
+                            assert!((ours - burns).abs() <= 3e-5 * scale, "{case}: {ours} and {burns}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

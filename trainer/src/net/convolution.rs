@@ -1,326 +1,352 @@
-//! Convolution whose gradients are computed for training on a processor.
+//! Convolution of many planes and its gradients on the processor, several films at a time: one group of films is laid
+//! out on lattices that fit into the second cache, and everything that is wanted of it is computed there.
 //!
-//! burn's own gradient by weight is a convolution with the output's gradient as kernel: of a 1 x 1 layer that makes a
-//! product of matrix and vector for each input channel, and of a depthwise layer a convolution for each channel.
-//! Here every gradient is one matrix product over many films, or for depthwise layers a few passes over each plane.
-//! GPUs keep burn's kernels.
+//! Groups depend on the shapes alone, never on the number of threads, and what they give is added in their order: the
+//! same numbers give the same bytes on any number of cores.
+#![expect(clippy::indexing_slicing, reason = "every bound follows from the shapes that `Convolution` states")]
 
-use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::flex::FlexTensor;
-use burn::backend::ops::{ConvOptions, FloatTensorOps, ModuleOps};
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, DType, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, Slice, Tensor, TensorData};
+use std::ops::Range;
 
-use super::window::Window;
+use pulp::Arch;
+use rayon::prelude::*;
 
-/// Floats of unfolded input that are in memory at a time.
-const UNFOLDED: usize = 4 << 20;
+use super::lattice::{Lattice, Window};
+use super::product::{Weights, combine, correlate};
 
-/// Convolution of `x`, `[films, channels, height, width]`, with `weight`, `[outputs, channels / groups, side, side]`,
-/// plus `bias` by output.
-pub(super) fn convolve(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, options: ConvOptions<2>) -> Tensor<4> {
-    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    Tensor::from_dispatch(Dispatch::convolution(x, weight, bias, options))
+/// Floats of the lattices of one group of films.
+const GROUP: usize = 160 << 10;
+
+/// Groups that a batch makes at least, where it has that many films.
+const GROUPS: usize = 4;
+
+/// Shapes: inputs are `[films, parts x inputs, height, width]`, weights `[parts x outputs, inputs, side, side]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Convolution {
+    pub films: usize,
+    /// Channels of one part meet each other alone; in a depthwise convolution every channel is a part.
+    pub parts: usize,
+    /// Channels of one part.
+    pub inputs: usize,
+    /// Outputs of one part.
+    pub outputs: usize,
+    pub window: Window,
 }
 
-/// What each backend makes of [`convolve`].
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff)]
-pub(super) trait Convolution: Backend {
-    fn convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self>;
+/// The gradient by the output of a convolution, made from that by what came of it.
+pub(super) struct Incoming<'a> {
+    /// Gradient by what came of it.
+    pub gradient: &'a [f32],
+    /// Value by which the activation is told, of the same shape.
+    pub value: &'a [f32],
+    /// The activation cuts off what is not between.
+    pub range: (f32, f32),
+    /// By output channel.
+    pub channels: &'a [Affine],
 }
 
-/// Convolution and its gradients on one backend; burn's, unless there is something better.
-pub(super) trait Kernels: Backend {
-    fn forward(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self> {
-        Self::conv2d(x, weight, Some(bias), options)
-    }
-
-    fn by_input(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self> {
-        Self::conv2d_x_backward(x, weight, grad, options)
-    }
-
-    fn by_weight(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self> {
-        Self::conv2d_weight_backward(x, weight, grad, options)
-    }
+/// How the gradient of one channel passes activation and norm.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Affine {
+    /// `scale * value + shift` is what was activated.
+    pub scale: f32,
+    pub shift: f32,
+    /// `of_gradient * gradient + of_value * value + rest` is the gradient by the convolution's output.
+    pub of_gradient: f32,
+    pub of_value: f32,
+    pub rest: f32,
 }
 
-#[cfg(feature = "cuda")]
-impl Kernels for burn::backend::Cube {}
+impl Incoming<'_> {
+    /// The part of a gradient that passes the activation.
+    #[inline(always)]
+    pub fn passed(&self, channel: &Affine, gradient: f32, value: f32) -> f32 {
+        let (low, high) = self.range;
+        let activated = channel.scale * value + channel.shift;
+        if activated > low && activated < high { gradient } else { 0.0 }
+    }
 
-#[cfg(feature = "cuda")]
-impl Convolution for burn::backend::Cube {
-    fn convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self> {
-        Self::forward(x, weight, bias, options)
+    #[inline(always)]
+    fn row(&self, range: Range<usize>, channel: usize, out: &mut [f32]) {
+        let channel = self.channels[channel];
+        let pairs = self.gradient[range.clone()].iter().zip(&self.value[range]);
+        for (out, (gradient, value)) in out.iter_mut().zip(pairs) {
+            let passed = self.passed(&channel, *gradient, *value);
+            *out = channel.of_gradient * passed + channel.of_value * value + channel.rest;
+        }
     }
 }
 
-impl Convolution for Flex {
-    fn convolution(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, options: ConvOptions<2>) -> FlexTensor {
-        Self::forward(x, weight, bias, options)
+impl Convolution {
+    fn depth(&self) -> usize {
+        self.inputs * self.window.taps()
     }
-}
 
-impl<B: Kernels, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
-    fn convolution(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        options: ConvOptions<2>,
-    ) -> FloatTensor<Self> {
-        let prepared = Step.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful();
-        match prepared {
-            OpsKind::Tracked(mut prepared) => {
-                let state = (
-                    prepared.checkpoint(&x),
-                    prepared.checkpoint(&weight),
-                    prepared.checkpoint(&bias),
-                    options.clone(),
+    /// Films of one group: they divide the batch, into an even number of groups where that is possible.
+    fn group(&self) -> usize {
+        let one = Lattice::new(self.window, 1);
+        let floats = (self.inputs * one.channel() + self.outputs * one.gradient()).max(1);
+        let fits = |group: usize| {
+            let groups = self.films / group;
+            self.films.is_multiple_of(group) && groups.is_multiple_of(2) && groups >= GROUPS && group * floats <= GROUP
+        };
+        (1..=self.films).rev().find(|group| fits(*group)).unwrap_or(1)
+    }
+
+    /// Outputs, plus `bias` by output, no less and no more than `range`.
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], (low, high): (f32, f32)) -> Vec<f32> {
+        let Self { parts, inputs, outputs, window, .. } = *self;
+        let (group, depth, places) = (self.group(), self.depth(), window.places());
+        let lattice = Lattice::new(window, group);
+        let offsets = self.seen_by(&lattice);
+        let weights: Vec<Weights> = weight
+            .chunks_exact(outputs * depth)
+            .map(|weight| Weights::new(outputs, depth, |output, k| weight[output * depth + k]))
+            .collect();
+        let mut out = vec![0.0; self.films * parts * outputs * places];
+        out.par_chunks_mut(group * parts * outputs * places).enumerate().for_each_init(
+            || (vec![0.0; inputs * lattice.channel()], vec![0.0; outputs * lattice.line()]),
+            |(seen, lines), (number, out)| {
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for (part, weights) in weights.iter().enumerate() {
+                            self.lay(&lattice, x, number * group..(number + 1) * group, part, seen);
+                            combine(weights, &offsets, seen, lattice.line(), lines);
+                            for (film, out) in out.chunks_exact_mut(parts * outputs * places).enumerate() {
+                                let out = out[part * outputs * places..].chunks_exact_mut(places);
+                                let lines = lines.chunks_exact(lattice.line());
+                                for ((out, line), bias) in out.zip(lines).zip(&bias[part * outputs..]) {
+                                    let width = window.out_width();
+                                    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                                        let line = &line[lattice.place(film, row)..][..width];
+                                        out.iter_mut()
+                                            .zip(line)
+                                            .for_each(|(out, sum)| *out = (sum + bias).max(low).min(high));
+                                    }
+                                }
+                            }
+                        }
+                    },
                 );
-                let [(x, _x), (weight, _weight), (bias, _bias)] = [x, weight, bias].map(|it| it.into_parts());
-                prepared.finish(state, B::forward(x, weight, bias, options))
-            }
-            OpsKind::UnTracked(prepared) => {
-                let [(x, _x), (weight, _weight), (bias, _bias)] = [x, weight, bias].map(|it| it.into_parts());
-                prepared.finish(B::forward(x, weight, bias, options))
-            }
-        }
-    }
-}
-
-/// The convolution in the graph of what is to be differentiated.
-#[derive(Debug)]
-struct Step;
-
-impl<B: Kernels> Backward<B, 3> for Step {
-    type State = (NodeId, NodeId, NodeId, ConvOptions<2>);
-
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let [of_x, of_weight, of_bias] = ops.parents;
-        let (x, weight, bias, options) = ops.state;
-        let grad = grads.consume::<B>(&ops.node);
-        let mut kept = |node| checkpointer.retrieve_node_output::<FloatTensor<B>>(node);
-        let (x, weight, bias) = (kept(x), kept(weight), kept(bias));
-        if let Some(node) = of_x {
-            let value = B::by_input(x.clone(), weight.clone(), grad.clone(), options.clone());
-            grads.register::<B>(node.id, value);
-        }
-        if let Some(node) = of_weight {
-            grads.register::<B>(node.id, B::by_weight(x.clone(), weight, grad.clone(), options));
-        }
-        if let Some(node) = of_bias {
-            grads.register::<B>(node.id, B::conv2d_bias_backward(x, bias, grad));
-        }
-    }
-}
-
-impl Kernels for Flex {
-    fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, options: ConvOptions<2>) -> FlexTensor {
-        match Case::of(&x, &weight, &options) {
-            Some(Case { depthwise: true, films, channels, window, .. }) => {
-                let [x, weight, bias] = [x, weight, bias].map(|it| it.to_contiguous());
-                let out = window.depthwise(x.storage(), weight.storage(), bias.storage());
-                tensor(out, [films, channels, window.out_height(), window.out_width()])
-            }
-            _ => Self::conv2d(x, weight, Some(bias), options),
-        }
+            },
+        );
+        out
     }
 
-    fn by_input(x: FlexTensor, weight: FlexTensor, grad: FlexTensor, options: ConvOptions<2>) -> FlexTensor {
-        let Some(Case { films, channels, outputs, window, depthwise }) = Case::of(&x, &weight, &options) else {
-            return Self::conv2d_x_backward(x, weight, grad, options);
+    /// Gradients by input and weight, each where it is wanted.
+    pub fn backward(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        incoming: &Incoming<'_>,
+        (by_input, by_weight): (bool, bool),
+    ) -> (Option<Vec<f32>>, Option<Vec<f32>>) {
+        let Self { films, parts, inputs, outputs, window, .. } = *self;
+        let (group, depth, places) = (self.group(), self.depth(), window.places());
+        let lattice = Lattice::new(window, group);
+        let offsets = self.seen_by(&lattice);
+        let back: Vec<Vec<Phase>> = match by_input {
+            true => weight.chunks_exact(outputs * depth).map(|weight| self.phases(&lattice, weight)).collect(),
+            false => Vec::new(),
         };
-        let shape = [films, channels, window.height, window.width];
-        let weight = weight.to_contiguous();
-        if depthwise {
-            return tensor(window.depthwise_by_input(grad.to_contiguous().storage(), weight.storage()), shape);
-        }
-        let rows = channels * window.side * window.side;
-        let weight = Self::float_swap_dims(Self::float_reshape(weight, Shape::new([outputs, rows])), 0, 1);
-        if window.is_point() {
-            let weight = Self::float_reshape(weight, Shape::new([1, rows, outputs]));
-            let grad = Self::float_reshape(grad, Shape::new([films, outputs, window.outputs()]));
-            return Self::float_reshape(Self::float_matmul(weight, grad), Shape::new(shape));
-        }
-        let plane = window.height * window.width;
-        let mut out = vec![0.0; films * channels * plane];
-        let at_once = (UNFOLDED / (rows * window.outputs())).max(1);
-        for (part, out) in out.chunks_mut(at_once * channels * plane).enumerate() {
-            let films = part * at_once..films.min((part + 1) * at_once);
-            let unfolded = Self::float_matmul(weight.clone(), side_by_side(grad.clone(), films)).to_contiguous();
-            window.fold(unfolded.storage(), channels, out);
-        }
-        tensor(out, shape)
-    }
-
-    fn by_weight(x: FlexTensor, weight: FlexTensor, grad: FlexTensor, options: ConvOptions<2>) -> FlexTensor {
-        let Some(Case { films, channels, outputs, window, depthwise }) = Case::of(&x, &weight, &options) else {
-            return Self::conv2d_weight_backward(x, weight, grad, options);
-        };
-        let x = x.to_contiguous();
-        if depthwise {
-            let out = window.depthwise_by_weight(x.storage(), grad.to_contiguous().storage(), channels);
-            return tensor(out, [channels, 1, window.side, window.side]);
-        }
-        let rows = channels * window.side * window.side;
-        let film = channels * window.height * window.width;
-        let at_once = (UNFOLDED / (rows * window.outputs())).max(1);
-        let parts = x.storage::<f32>().chunks(at_once * film).enumerate().map(|(part, x)| {
-            let films = part * at_once..films.min((part + 1) * at_once);
-            let unfolded = tensor(window.unfold(x, channels), [rows, films.len() * window.outputs()]);
-            Self::float_matmul(side_by_side(grad.clone(), films), Self::float_swap_dims(unfolded, 0, 1))
+        let film = parts * inputs * window.pixels();
+        let mut of_x = vec![0.0; if by_input { films * film } else { 0 }];
+        let mut chunks: Vec<Option<&mut [f32]>> = of_x.chunks_mut(group * film).map(Some).collect();
+        chunks.resize_with(films / group, || None);
+        let sums: Vec<Vec<f32>> = chunks
+            .into_par_iter()
+            .enumerate()
+            .map_init(
+                || {
+                    let seen = vec![0.0; if by_weight { inputs * lattice.channel() } else { 0 }];
+                    let cells = vec![0.0; if by_input { inputs * lattice.phase() } else { 0 }];
+                    (seen, vec![0.0; outputs * lattice.gradient()], cells)
+                },
+                |(seen, gradients, cells), (number, of_x)| {
+                    let of_x = of_x.unwrap_or_default();
+                    let mut of_weight = vec![0.0; if by_weight { weight.len() } else { 0 }];
+                    let of_group = number * group..(number + 1) * group;
+                    Arch::new().dispatch(
+                        #[inline(always)]
+                        || {
+                            for part in 0..parts {
+                                for output in 0..outputs {
+                                    let channel = part * outputs + output;
+                                    let line = &mut gradients[output * lattice.gradient() + lattice.begin()..];
+                                    for (film, number) in of_group.clone().enumerate() {
+                                        let plane = (number * parts * outputs + channel) * places;
+                                        for row in 0..window.out_height() {
+                                            let start = plane + row * window.out_width();
+                                            let line = &mut line[lattice.place(film, row)..][..window.out_width()];
+                                            incoming.row(start..start + window.out_width(), channel, line);
+                                        }
+                                    }
+                                }
+                                if by_weight {
+                                    self.lay(&lattice, x, of_group.clone(), part, seen);
+                                    correlate(
+                                        &gradients[lattice.begin()..],
+                                        lattice.gradient(),
+                                        &offsets,
+                                        seen,
+                                        lattice.line(),
+                                        &mut of_weight[part * outputs * depth..][..outputs * depth],
+                                    );
+                                }
+                                for (number, phase) in back.get(part).into_iter().flatten().enumerate() {
+                                    combine(&phase.weights, &phase.offsets, gradients, lattice.phase(), cells);
+                                    for (film, of_x) in of_x.chunks_exact_mut(film).enumerate() {
+                                        let planes =
+                                            of_x[part * inputs * window.pixels()..].chunks_exact_mut(window.pixels());
+                                        for (cells, plane) in cells.chunks_exact(lattice.phase()).zip(planes) {
+                                            lattice.take(film, number, cells, plane);
+                                        }
+                                    }
+                                }
+                            }
+                        },
+                    );
+                    of_weight
+                },
+            )
+            .collect();
+        let of_weight = by_weight.then(|| {
+            let mut sum = vec![0.0; weight.len()];
+            for part in &sums {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+            }
+            sum
         });
-        let sum = parts.reduce(Self::float_add).unwrap_or_else(|| tensor(vec![0.0; outputs * rows], [outputs, rows]));
-        Self::float_reshape(sum, Shape::new([outputs, channels, window.side, window.side]))
+        (by_input.then_some(of_x), of_weight)
+    }
+
+    /// What each weight sees at the first place: offsets in the lattice of one part.
+    fn seen_by(&self, lattice: &Lattice) -> Vec<usize> {
+        let taps = self.window.taps();
+        (0..self.depth()).map(|k| k / taps * lattice.channel() + lattice.offset(k % taps)).collect()
+    }
+
+    /// The input planes of one part.
+    #[inline(always)]
+    fn lay(&self, lattice: &Lattice, x: &[f32], films: Range<usize>, part: usize, seen: &mut [f32]) {
+        let pixels = self.window.pixels();
+        for (input, channel) in seen.chunks_exact_mut(lattice.channel()).enumerate() {
+            for (film, number) in films.clone().enumerate() {
+                let plane = (number * self.parts + part) * self.inputs + input;
+                lattice.lay(film, &x[plane * pixels..][..pixels], channel);
+            }
+        }
+    }
+
+    /// How each phase of the input got into the output.
+    fn phases(&self, lattice: &Lattice, weight: &[f32]) -> Vec<Phase> {
+        let (depth, taps) = (self.depth(), self.window.taps());
+        let phase = |number| {
+            let seeing: Vec<usize> = (0..taps).filter(|tap| lattice.tap(*tap).0 == number).collect();
+            let at =
+                |input: usize, k: usize| weight[k / seeing.len() * depth + input * taps + seeing[k % seeing.len()]];
+            let offset = |k: usize| {
+                let (_, offset) = lattice.tap(seeing[k % seeing.len()]);
+                k / seeing.len() * lattice.gradient() + lattice.begin() - offset
+            };
+            let deep = self.outputs * seeing.len();
+            Phase { weights: Weights::new(self.inputs, deep, at), offsets: (0..deep).map(offset).collect() }
+        };
+        (0..lattice.phase_count()).map(phase).collect()
     }
 }
 
-/// A convolution for which there are kernels here.
-struct Case {
-    films: usize,
-    channels: usize,
-    outputs: usize,
-    window: Window,
-    depthwise: bool,
-}
-
-impl Case {
-    fn of(x: &FlexTensor, weight: &FlexTensor, options: &ConvOptions<2>) -> Option<Self> {
-        let [films, channels, height, width] = x.shape().dims();
-        let [outputs, _, side, side_across] = weight.shape().dims();
-        let [stride, stride_across] = options.stride;
-        let [(top, bottom), (left, right)] = options.padding;
-        let depthwise = options.groups > 1 && options.groups == channels && outputs == channels;
-        let known = side == side_across
-            && stride == stride_across
-            && options.dilation == [1, 1]
-            && (depthwise || options.groups == 1)
-            && x.dtype() == DType::F32
-            && height + top + bottom >= side
-            && width + left + right >= side;
-        let window = Window { height, width, side, stride, top, left, bottom, right };
-        known.then_some(Self { films, channels, outputs, window, depthwise })
-    }
-}
-
-/// `[outputs, films x places]` of some films of `[films, outputs, height, width]`.
-fn side_by_side(grad: FlexTensor, films: std::ops::Range<usize>) -> FlexTensor {
-    let count = films.len();
-    let grad = Flex::float_swap_dims(Flex::float_slice(grad, &[Slice::from(films)]), 0, 1);
-    let [outputs, _, height, width] = grad.shape().dims();
-    Flex::float_reshape(grad, Shape::new([outputs, count * height * width]))
-}
-
-fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+/// The transposed convolution of one phase.
+struct Phase {
+    weights: Weights,
+    offsets: Vec<usize>,
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::prelude::Device;
+    use burn::prelude::*;
+    use burn::tensor::TensorData;
     use burn::tensor::module::conv2d;
+    use burn::tensor::ops::ConvOptions;
 
     use super::*;
 
-    /// Output and the gradients by input, weight and bias of the weighted sum of the output.
-    fn computed(
-        shapes: ([usize; 4], [usize; 4]),
-        options: &ConvOptions<2>,
-        way: impl Fn(Tensor<4>, Tensor<4>, Tensor<1>, ConvOptions<2>) -> Tensor<4>,
-    ) -> [Vec<f32>; 4] {
+    const EVERYTHING: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+    fn waves(count: usize, pace: f32) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * pace).sin()).collect()
+    }
+
+    /// Output, and the gradients by input and weight of the sum of the output times waves.
+    fn ours(convolution: &Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> [Vec<f32>; 3] {
+        let out = convolution.forward(x, weight, bias, EVERYTHING);
+        let same = Affine { scale: 1.0, shift: 0.0, of_gradient: 1.0, of_value: 0.0, rest: 0.0 };
+        let channels = vec![same; bias.len()];
+        let gradient = waves(out.len(), 0.91);
+        let incoming = Incoming { gradient: &gradient, value: &out, range: EVERYTHING, channels: &channels };
+        let (of_x, of_weight) = convolution.backward(x, weight, &incoming, (true, true));
+        let alone = convolution.backward(x, weight, &incoming, (false, true));
+        assert_eq!((None, of_weight.clone()), alone, "whether the other is wanted changes nothing");
+        [out, of_x.unwrap(), of_weight.unwrap()]
+    }
+
+    fn burns(convolution: &Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> [Vec<f32>; 3] {
+        let Convolution { films, parts, inputs, outputs, window, .. } = *convolution;
+        let Window { height, width, side, stride, top, left, bottom, right } = window;
         let device = Device::flex().autodiff();
-        let waves = |count: usize, pace: f32| (0..count).map(|i| (i as f32 * pace).sin()).collect::<Vec<_>>();
-        let wave = |shape: [usize; 4], pace| {
-            let values = waves(shape.iter().product(), pace);
-            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
-        };
-        let (x, weight) = (wave(shapes.0, 0.37).require_grad(), wave(shapes.1, 0.73).require_grad());
-        let outputs = shapes.1[0];
-        let bias = Tensor::<1>::from_data(TensorData::new(waves(outputs, 1.1), [outputs]), &device).require_grad();
-        let out = way(x.clone(), weight.clone(), bias.clone(), options.clone());
-        let grads = (out.clone() * wave(out.dims(), 0.91)).sum().backward();
-        let values = |data: TensorData| data.try_to_vec::<f32>().unwrap();
-        [
-            values(out.into_data()),
-            values(x.grad(&grads).unwrap().into_data()),
-            values(weight.grad(&grads).unwrap().into_data()),
-            values(bias.grad(&grads).unwrap().into_data()),
-        ]
+        let tensor = |values: &[f32], shape| Tensor::<4>::from_data(TensorData::new(values.to_vec(), shape), &device);
+        let x = tensor(x, [films, parts * inputs, height, width]).require_grad();
+        let weight = tensor(weight, [parts * outputs, inputs, side, side]).require_grad();
+        let bias = Tensor::<1>::from_data(TensorData::new(bias.to_vec(), [bias.len()]), &device);
+        let padding = [(top, bottom), (left, right)];
+        let options = ConvOptions::new_with_padding([stride; 2], padding, [1, 1], parts);
+        let out = conv2d(x.clone(), weight.clone(), Some(bias), options);
+        let values = waves(out.shape().num_elements(), 0.91);
+        let grads = (out.clone() * tensor(&values, out.dims())).sum().backward();
+        let values = |tensor: Tensor<4>| tensor.into_data().try_to_vec::<f32>().unwrap();
+        [values(out), values(x.grad(&grads).unwrap()), values(weight.grad(&grads).unwrap())]
     }
 
     #[test]
     fn output_and_gradients_equal_those_of_burn() {
-        // Films, channels, outputs, groups, height, width, side, stride, padding down and across.
+        // Films, parts, inputs and outputs of a part, height, width, side, stride, padding down and across.
         let cases = [
             (1, 1, 1, 1, 1, 1, 1, 1, (0, 0), (0, 0)),
-            (3, 5, 4, 1, 6, 7, 1, 1, (0, 0), (0, 0)),
-            (3, 5, 4, 1, 6, 7, 1, 2, (0, 0), (0, 0)),
-            (2, 3, 4, 1, 9, 7, 3, 1, (1, 1), (1, 1)),
-            (2, 3, 4, 1, 9, 8, 3, 2, (1, 1), (1, 1)),
-            (2, 3, 4, 1, 10, 8, 3, 2, (0, 1), (0, 1)),
-            (2, 2, 3, 1, 16, 12, 7, 2, (3, 3), (3, 3)),
-            (2, 3, 2, 1, 4, 4, 1, 1, (1, 0), (0, 1)),
-            (3, 6, 6, 6, 7, 9, 3, 1, (1, 1), (1, 1)),
-            (3, 6, 6, 6, 8, 10, 3, 2, (0, 1), (0, 1)),
-            (2, 4, 4, 4, 14, 14, 5, 1, (2, 2), (2, 2)),
-            (2, 4, 4, 4, 13, 14, 5, 2, (2, 2), (1, 2)),
-            (1, 2, 2, 2, 2, 1, 5, 1, (2, 2), (2, 2)),
-            (2, 4, 4, 4, 9, 9, 3, 3, (0, 0), (1, 1)),
-            (2, 6, 4, 2, 7, 7, 3, 1, (1, 1), (1, 1)),
+            (3, 1, 5, 4, 6, 7, 1, 1, (0, 0), (0, 0)),
+            (3, 1, 5, 4, 6, 7, 1, 2, (0, 0), (0, 0)),
+            (2, 1, 3, 4, 9, 7, 3, 1, (1, 1), (1, 1)),
+            (2, 1, 3, 4, 9, 8, 3, 2, (1, 1), (1, 1)),
+            (2, 1, 3, 4, 10, 8, 3, 2, (0, 1), (0, 1)),
+            (2, 1, 2, 3, 16, 12, 7, 2, (3, 3), (3, 3)),
+            (2, 1, 3, 2, 4, 4, 1, 1, (1, 0), (0, 1)),
+            (2, 1, 1, 1, 5, 5, 2, 3, (0, 0), (0, 0)),
+            (3, 6, 1, 1, 7, 9, 3, 1, (1, 1), (1, 1)),
+            (3, 6, 1, 1, 8, 10, 3, 2, (0, 1), (0, 1)),
+            (2, 4, 1, 1, 14, 14, 5, 1, (2, 2), (2, 2)),
+            (2, 4, 1, 1, 13, 14, 5, 2, (2, 2), (1, 2)),
+            (1, 2, 1, 1, 2, 1, 5, 1, (2, 2), (2, 2)),
+            (2, 4, 1, 1, 9, 9, 3, 3, (0, 0), (1, 1)),
+            (2, 2, 3, 2, 7, 7, 3, 1, (1, 1), (1, 1)),
+            // Several films in a group, panels and tiles with and without remainders, more columns than one pass has.
+            (20, 1, 16, 24, 14, 14, 3, 2, (1, 1), (1, 1)),
+            (8, 1, 4, 13, 15, 40, 3, 1, (1, 1), (1, 1)),
+            (8, 16, 1, 1, 30, 28, 3, 1, (1, 1), (1, 1)),
+            (1, 1, 1, 9, 48, 48, 3, 1, (1, 1), (1, 1)),
         ];
-        for case @ (films, channels, outputs, groups, height, width, side, stride, down, across) in cases {
-            let options = ConvOptions::new_with_padding([stride; 2], [down, across], [1, 1], groups);
-            let shapes = ([films, channels, height, width], [outputs, channels / groups, side, side]);
-            let ours = computed(shapes, &options, convolve);
-            let burns = computed(shapes, &options, |x, weight, bias, options| conv2d(x, weight, Some(bias), options));
-            for (part, (ours, burns)) in ["output", "input", "weight", "bias"].iter().zip(ours.iter().zip(&burns)) {
+        for case @ (films, parts, inputs, outputs, height, width, side, stride, (top, bottom), (left, right)) in cases {
+            let window = Window { height, width, side, stride, top, left, bottom, right };
+            let convolution = Convolution { films, parts, inputs, outputs, window };
+            let x = waves(films * parts * inputs * window.pixels(), 0.37);
+            let weight = waves(parts * outputs * inputs * window.taps(), 0.73);
+            let bias = waves(parts * outputs, 1.1);
+            let pairs = ours(&convolution, &x, &weight, &bias).into_iter().zip(burns(&convolution, &x, &weight, &bias));
+            for (part, (ours, burns)) in ["output", "input", "weight"].iter().zip(pairs) {
                 assert_eq!(ours.len(), burns.len(), "{part} of {case:?}");
                 let scale = burns.iter().fold(1.0f32, |most, value| most.max(value.abs()));
-                for (ours, burns) in ours.iter().zip(burns) {
+                for (ours, burns) in ours.iter().zip(&burns) {
                     assert!((ours - burns).abs() <= 1e-5 * scale, "{part} of {case:?}: {ours} and {burns}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn films_in_more_parts_than_one_give_the_same_gradients() {
-        let options = ConvOptions::new_with_padding([1, 1], [(1, 1), (1, 1)], [1, 1], 1);
-        let shapes = ([3, 64, 64, 64], [4, 64, 3, 3]);
-        const { assert!(3 * 64 * 9 * 64 * 64 > UNFOLDED, "the films fit into one part") };
-        let ours = computed(shapes, &options, convolve);
-        let burns = computed(shapes, &options, |x, weight, bias, options| conv2d(x, weight, Some(bias), options));
-        for (ours, burns) in ours.iter().flatten().zip(burns.iter().flatten()) {
-            assert!((ours - burns).abs() <= 1e-4 * burns.abs().max(10.0), "{ours} and {burns}");
         }
     }
 }

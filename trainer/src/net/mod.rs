@@ -4,10 +4,12 @@
 
 mod block;
 mod convolution;
+mod lattice;
 mod lite0;
+mod normed;
+mod product;
 mod resnet;
 mod small_cnn;
-mod window;
 
 pub use block::{Block, ConvBlock, ConvBn, Inverted, MaxPool, Residual};
 
