@@ -11,13 +11,20 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::lattice::{Lattice, Window};
-use super::product::{Weights, combine, correlate};
+use super::product::{LINE, Weights, combine, correlate};
 
 /// Floats of the lattices of one group of films.
 const GROUP: usize = 160 << 10;
 
 /// Groups that a batch makes at least, where it has that many films.
 const GROUPS: usize = 4;
+
+/// Places of a group from which on a gradient by a weight is summed along its line: of fewer, adding up the lanes of
+/// each weight's sum would take as long as the sum.
+const LONG: usize = 512;
+
+/// Weights of an output from which on it pays to lay the channels out as columns instead.
+const DEEP: usize = 192;
 
 /// Shapes: inputs are `[films, parts x inputs, height, width]`, weights `[parts x outputs, inputs, side, side]`.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +92,11 @@ impl Convolution {
     fn group(&self) -> usize {
         let one = Lattice::new(self.window, 1);
         let floats = (self.inputs * one.channel() + self.outputs * one.gradient()).max(1);
+        // Every group goes through all weights: where these are more than its films, more films share the way.
+        let limit = GROUP.max(self.outputs * self.depth());
         let fits = |group: usize| {
             let groups = self.films / group;
-            self.films.is_multiple_of(group) && groups.is_multiple_of(2) && groups >= GROUPS && group * floats <= GROUP
+            self.films.is_multiple_of(group) && groups.is_multiple_of(2) && groups >= GROUPS && group * floats <= limit
         };
         (1..=self.films).rev().find(|group| fits(*group)).unwrap_or(1)
     }
@@ -184,14 +193,13 @@ impl Convolution {
                                 }
                                 if by_weight {
                                     self.lay(&lattice, x, of_group.clone(), part, seen);
-                                    correlate(
-                                        &gradients[lattice.begin()..],
-                                        lattice.gradient(),
-                                        &offsets,
-                                        seen,
-                                        lattice.line(),
-                                        &mut of_weight[part * outputs * depth..][..outputs * depth],
-                                    );
+                                    let of_part = &mut of_weight[part * outputs * depth..][..outputs * depth];
+                                    if group * places < LONG && depth >= DEEP {
+                                        self.by_few_places(&lattice, gradients, seen, of_part);
+                                    } else {
+                                        let (gradients, pitch) = (&gradients[lattice.begin()..], lattice.gradient());
+                                        correlate(gradients, pitch, &offsets, seen, lattice.line(), of_part);
+                                    }
                                 }
                                 for (number, phase) in back.get(part).into_iter().flatten().enumerate() {
                                     combine(&phase.weights, &phase.offsets, gradients, lattice.phase(), cells);
@@ -234,6 +242,31 @@ impl Convolution {
             for (film, number) in films.clone().enumerate() {
                 let plane = (number * self.parts + part) * self.inputs + input;
                 lattice.lay(film, &x[plane * pixels..][..pixels], channel);
+            }
+        }
+    }
+
+    /// Gradient by the weights with the channels as columns, for which the lattice is transposed once.
+    #[inline(always)]
+    fn by_few_places(&self, lattice: &Lattice, gradients: &[f32], seen: &[f32], of_weight: &mut [f32]) {
+        let Self { inputs, outputs, window, .. } = *self;
+        let (depth, taps, line) = (self.depth(), window.taps(), inputs.next_multiple_of(LINE));
+        let mut transposed = vec![0.0; lattice.channel() * line];
+        for (input, channel) in seen.chunks_exact(lattice.channel()).enumerate() {
+            transposed[input..].iter_mut().step_by(line).zip(channel).for_each(|(to, from)| *to = *from);
+        }
+        let places: Vec<usize> = (0..self.group())
+            .flat_map(|film| (0..window.out_height()).map(move |row| lattice.place(film, row)))
+            .flat_map(|first| first..first + window.out_width())
+            .collect();
+        let at = |output: usize, place: usize| gradients[output * lattice.gradient() + lattice.begin() + places[place]];
+        let weights = Weights::new(outputs, places.len(), at);
+        let mut sums = vec![0.0; outputs * line];
+        for tap in 0..taps {
+            let offsets: Vec<usize> = places.iter().map(|place| (lattice.offset(tap) + place) * line).collect();
+            combine(&weights, &offsets, &transposed, line, &mut sums);
+            for (of_weight, sums) in of_weight.chunks_exact_mut(depth).zip(sums.chunks_exact(line)) {
+                of_weight[tap..].iter_mut().step_by(taps).zip(sums).for_each(|(to, sum)| *to += sum);
             }
         }
     }
@@ -332,6 +365,10 @@ mod tests {
             (8, 1, 4, 13, 15, 40, 3, 1, (1, 1), (1, 1)),
             (8, 16, 1, 1, 30, 28, 3, 1, (1, 1), (1, 1)),
             (1, 1, 1, 9, 48, 48, 3, 1, (1, 1), (1, 1)),
+            // Few places and many weights.
+            (8, 1, 50, 24, 6, 7, 3, 2, (1, 1), (1, 1)),
+            (2, 1, 200, 10, 5, 7, 1, 1, (0, 0), (0, 0)),
+            (2, 2, 41, 10, 5, 7, 3, 1, (1, 1), (1, 1)),
         ];
         for case @ (films, parts, inputs, outputs, height, width, side, stride, (top, bottom), (left, right)) in cases {
             let window = Window { height, width, side, stride, top, left, bottom, right };
