@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
+use crate::drift;
 use crate::fault;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
@@ -27,6 +28,8 @@ use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 const MOST_EVENTS: usize = 1_024;
 /// A film on which the process died so often is not tried again.
 const MOST_DEATHS: u32 = 2;
+/// How the name of a heat map ends beside its film.
+const HEAT_MAP: &str = "heatmap.png";
 
 /// Everything that reaches the loop from other threads.
 #[derive(Debug)]
@@ -129,6 +132,7 @@ pub struct Daemon<I> {
     look_failed: bool,
     films: VecDeque<InHand>,
     films_retry: Retry,
+    drift: drift::Window,
     faults: BTreeMap<Part, (String, &'static str)>,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
@@ -143,6 +147,7 @@ impl<I: Indicator> Daemon<I> {
         let spool = Spool::open(&config.state)?;
         let journal = Journal::open(&config.journal())?;
         self_test::run(&model)?;
+        let drift = last_readings(&journal, &model)?;
         // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
         // the verdict: it is news.
         let films = spool.waiting()?.into_iter();
@@ -155,6 +160,7 @@ impl<I: Indicator> Daemon<I> {
             look_retry: Retry::default(),
             look_failed: false,
             films_retry: Retry::default(),
+            drift,
             faults: BTreeMap::new(),
             resting: false,
             sender: sender.clone(),
@@ -230,6 +236,10 @@ impl<I: Indicator> Daemon<I> {
         if config.model.is_some() || self.config.model.is_some() {
             let model = Model::load(config.model.as_deref())?;
             self_test::run(&model)?;
+            match last_readings(&self.journal, &model) {
+                Ok(drift) => self.drift = drift,
+                Err(error) => log::warn!("the last readings cannot be compared: {error}"),
+            }
             self.model = model;
             // What is not recorded yet would be recorded as this model's.
             self.films.iter_mut().for_each(|in_hand| in_hand.reading = None);
@@ -313,7 +323,11 @@ impl<I: Indicator> Daemon<I> {
             self.mended(Part::Inbox);
         }
         if self.faults.is_empty() && !self.resting {
-            self.screen.show(Status::Ready);
+            let found = self.drift.summary(self.model.manifest.reference.as_ref()).check();
+            self.screen.show(match found {
+                Ok(()) => Status::Ready,
+                Err(drift) => Status::Warning { wrong: drift.to_string(), advice: "see: chestlight log drift" },
+            });
             self.resting = true;
         }
     }
@@ -335,7 +349,9 @@ impl<I: Indicator> Daemon<I> {
                     reading: in_hand.reading.insert(reading),
                     model: &self.model.manifest,
                 };
-                self.journal.append(&entry)?
+                let row = self.journal.append(&entry)?;
+                self.drift.add(&row, &self.model.manifest.digest);
+                row
             }
         };
         self.spool.unmark()?;
@@ -347,7 +363,9 @@ impl<I: Indicator> Daemon<I> {
         }
         fault::point("reading.shown");
         let reason = row.is_unread().then(|| reason(&row));
-        self.spool.settle(&in_hand.film, Place { seq: row.seq, name: &row.file_name, reason: reason.as_deref() })?;
+        let place = Place { seq: row.seq, name: &row.file_name, reason: reason.as_deref() };
+        self.explain(in_hand, place);
+        self.spool.settle(&in_hand.film, place)?;
         if !in_hand.news {
             self.show(Status::AlreadyRecorded(row));
         }
@@ -370,6 +388,25 @@ impl<I: Indicator> Daemon<I> {
         let reading = reading::read(&self.model, &bytes, &self.config.limits);
         fault::point("reading.read");
         Ok(reading)
+    }
+
+    /// Puts the film under what spoke for its verdict beside it into the archive. The picture can be drawn again, so a
+    /// failure costs the picture alone.
+    fn explain(&self, in_hand: &InHand, place: Place<'_>) {
+        let Some(reading) = in_hand.reading.as_ref().filter(|reading| reading.map.is_some()) else { return };
+        let limits = &self.config.limits;
+        let drawn = || -> Result<Option<Vec<u8>>, String> {
+            let bytes = self.spool.bytes(&in_hand.film, limits.max_bytes).map_err(|(_, detail)| detail)?;
+            let picture =
+                reading::picture(&self.model, reading, &bytes, limits, NOTICE).map_err(|it| it.to_string())?;
+            picture.map(|picture| picture.png()).transpose().map_err(|error| error.to_string())
+        };
+        let put = |png: Vec<u8>| {
+            self.spool.put_beside(&in_hand.film, place, HEAT_MAP, &png).map_err(|error| error.to_string())
+        };
+        if let Err(wrong) = drawn().and_then(|png| png.map_or(Ok(()), put)) {
+            log::warn!("film {} has no heat map: {wrong}", in_hand.film.short_digest());
+        }
     }
 
     fn show(&mut self, status: Status) {
@@ -407,6 +444,16 @@ impl<I: Indicator> Daemon<I> {
             }
         }
     }
+}
+
+/// The last readings of a model, to be compared with its reference.
+fn last_readings(journal: &Journal, model: &Model) -> Result<drift::Window, JournalError> {
+    let mut window = drift::Window::default();
+    journal.for_each(Some(drift::WINDOW as u32), |row| {
+        window.add(row, &model.manifest.digest);
+        Ok::<(), JournalError>(())
+    })?;
+    Ok(window)
 }
 
 fn watched(inbox: &Path, sender: &SyncSender<Event>) -> Folder {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod decode;
 pub mod digest;
+pub mod drift;
 pub mod explain;
 pub mod fault;
 pub mod gate;

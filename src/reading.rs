@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decode::{self, Limits};
+use crate::explain::{self, ExplainError, Picture};
 use crate::gate;
 use crate::model::{ClassMap, EngineError, Model, Outputs};
 use crate::preprocess::{PreprocessError, preprocess};
@@ -164,6 +165,35 @@ fn read_decoded(model: &Model, radiograph: &Radiograph, years: Option<f32>, ms: 
     let message = format!("{}, {:.0}% sure", verdict.words(), top * 100.0);
     let ms = Milliseconds::default();
     Reading { verdict, message, probabilities: Some(probabilities), distance, map, ms, origin: None }
+}
+
+/// The film of a reading under what spoke for its verdict; none where the reading has no class map. Decodes the film
+/// again, so that no reading keeps pixels.
+///
+/// # Errors
+/// [`PictureError`].
+pub fn picture(
+    model: &Model,
+    reading: &Reading,
+    bytes: &[u8],
+    limits: &Limits,
+    notice: &str,
+) -> Result<Option<Picture>, PictureError> {
+    let Some((map, probabilities)) = reading.map.as_ref().zip(reading.probabilities) else { return Ok(None) };
+    let film = decode::decode(bytes, limits)?;
+    let (class, _) = probabilities.top();
+    Ok(Some(explain::picture(&film, &model.manifest.input, map, class, [&reading.message, notice])?))
+}
+
+/// The film of a reading could not be drawn.
+#[derive(Debug, Error)]
+pub enum PictureError {
+    /// It did not decode a second time.
+    #[error(transparent)]
+    Decode(#[from] decode::DecodeError),
+    /// It could not be drawn.
+    #[error(transparent)]
+    Draw(#[from] ExplainError),
 }
 
 /// Runs a room and notes its wall time, to the microsecond.

@@ -106,6 +106,33 @@ impl Refusal {
         }
     }
 
+    /// Whether it is what the film shows or says that is refused, and not a file that could not be read as a film.
+    pub fn is_of_the_film(self) -> bool {
+        match self {
+            Self::TooSmall
+            | Self::Shape
+            | Self::Blank
+            | Self::Modality
+            | Self::View
+            | Self::BodyPart
+            | Self::Age
+            | Self::CutOff
+            | Self::TooDark
+            | Self::TooBright
+            | Self::Inverted
+            | Self::NotFrontalChest => true,
+            Self::Empty
+            | Self::TooManyBytes
+            | Self::UnknownFormat
+            | Self::Unsupported
+            | Self::TooLarge
+            | Self::Damaged
+            | Self::NotAFile
+            | Self::Unreadable
+            | Self::CrashedReader => false,
+        }
+    }
+
     /// The refusal with this stable code.
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|refusal| refusal.code() == code)
@@ -127,7 +154,7 @@ impl Refusal {
             Self::CutOff => "open the collimator to the whole chest and repeat the film",
             Self::TooDark | Self::TooBright => "check the exposure and the export's window, and repeat the film",
             Self::Inverted => {
-                "export the film with white bones on black; if they are white, it is no frontal chest film"
+                "export the film with white bones on black; if they are white, repeat it with the chest in the middle"
             }
             Self::NotFrontalChest => {
                 "take the whole chest from the front, upright; if that is what the film shows, a doctor must look at it"

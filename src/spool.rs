@@ -23,6 +23,7 @@ pub const MAX_NAME: usize = 100;
 const INCOMING: &str = ".incoming";
 const IN_HAND: &str = ".in-hand";
 const REASON: &str = ".reason";
+const BESIDE: &str = ".beside";
 const CHUNK: usize = 256 << 10;
 
 /// A step of the hand-over failed. No message names the film: messages go to the log.
@@ -163,7 +164,7 @@ impl Spool {
             }
         }
         // What an earlier process had not finished; the films themselves are still where they were.
-        for stray in [spool.join(INCOMING), refused.join(REASON)] {
+        for stray in [spool.join(INCOMING), refused.join(REASON), archive.join(BESIDE)] {
             remove_if_there(&stray).map_err(step("removing an unfinished copy"))?;
         }
         sync_folder(state)?;
@@ -369,13 +370,26 @@ impl Spool {
         remove_if_there(&self.spool.join(IN_HAND)).map_err(step("noting that the film was read"))
     }
 
+    /// Puts a file beside the place of a film in `archive/`. It is not synced: what is put there can be made again.
+    ///
+    /// # Errors
+    /// [`SpoolError::Step`].
+    pub fn put_beside(&self, film: &Film, place: Place<'_>, ending: &str, bytes: &[u8]) -> Result<(), SpoolError> {
+        let fresh = self.archive.join(BESIDE);
+        let put = || {
+            private(&fresh)?.write_all(bytes)?;
+            fs::rename(&fresh, self.archive.join(format!("{}.{ending}", settled_name(film, place))))
+        };
+        put().map_err(step("writing beside a film in the archive"))
+    }
+
     /// Moves a recorded film to where it stays. The name there follows from its reading, so moving it again after
     /// a crash, or moving a later copy of the same bytes, ends in the same place.
     ///
     /// # Errors
     /// A failed step; the film is still where it was, or already where it belongs.
     pub fn settle(&self, film: &Film, place: Place<'_>) -> Result<(), SpoolError> {
-        let name = format!("{:06}-{}-{}", place.seq, film.short_digest(), place.name);
+        let name = settled_name(film, place);
         let folder = if place.reason.is_some() { &self.refused } else { &self.archive };
         if let Some(reason) = place.reason {
             let fresh = self.refused.join(REASON);
@@ -404,6 +418,10 @@ impl Spool {
         fault::point("spool.settled");
         Ok(())
     }
+}
+
+fn settled_name(film: &Film, place: Place<'_>) -> String {
+    format!("{:06}-{}-{}", place.seq, film.short_digest(), place.name)
 }
 
 /// Renames; what is no file may come from another disc and is then replaced by what can be said of it.

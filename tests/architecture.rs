@@ -40,6 +40,7 @@ fn invariant_3_the_middle_is_pure() {
         "src/radiograph.rs",
         "src/refusal.rs",
         "src/decode",
+        "src/drift.rs",
         "src/explain.rs",
         "src/gate.rs",
         "src/gate",

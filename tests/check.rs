@@ -56,6 +56,10 @@ fn whatever_is_wrong_is_told_with_what_to_do() {
         ),
         ("inbox = 'inbox'", 2, "FAIL  configuration"),
         ("inbox = 'inbox'\nstate = 'state'\ncolour = 1", 2, "line 3: colour: is not a known key"),
+        // What decides over films stands in the model's manifest alone.
+        ("inbox = 'inbox'\nstate = 'state'\nrefer_below = 0.1", 2, "refer_below: is not a known key"),
+        ("inbox = 'inbox'\nstate = 'state'\n[calibration.points]\nnormal = 0.1", 2, "calibration: is not a known key"),
+        ("inbox = 'inbox'\nstate = 'state'\n[gate]\ndistance_at_most = 99.0", 2, "gate: is not a known key"),
     ] {
         let (found, text) = check(root.path(), config);
         assert_eq!(found, Some(code), "{config}: {text}");

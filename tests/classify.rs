@@ -91,7 +91,7 @@ fn a_line_of_json_has_the_documented_fields() {
             assert_eq!(probabilities.keys().collect::<Vec<_>>(), ["bacterial", "covid19", "normal"]);
             assert!(line["message"].as_str().unwrap().ends_with("% sure"));
             // What the model says of a phantom is the golden results' business.
-            for field in ["verdict", "reason", "message", "probabilities"] {
+            for field in ["verdict", "reason", "message", "probabilities", "distance"] {
                 line[field] = "[of the model]".into();
             }
         }
@@ -102,6 +102,7 @@ fn a_line_of_json_has_the_documented_fields() {
     insta::assert_json_snapshot!(lines, @r#"
     [
       {
+        "distance": "[of the model]",
         "file": "b.png",
         "message": "[of the model]",
         "model": "[of the model]",
@@ -112,6 +113,7 @@ fn a_line_of_json_has_the_documented_fields() {
         "verdict": "[of the model]"
       },
       {
+        "distance": null,
         "file": "a.png",
         "message": "the content is not DICOM, JPEG, PNG or TIFF (it begins with 6e 6f 74 20 61 20 50 4e); export the film as DICOM, JPEG, PNG or TIFF",
         "model": "[of the model]",
@@ -177,4 +179,28 @@ fn nothing_that_is_no_frontal_chest_film_brings_the_reader_down() {
     let lines = json_lines(&output);
     assert_eq!(lines.len(), 72);
     assert!(!field(&lines, "verdict").contains(&"Fault"), "{lines:?}");
+}
+
+#[test]
+fn an_age_outside_the_models_limits_is_refused_and_a_senseless_one_is_a_usage_error() {
+    let folder = tempfile::tempdir().unwrap();
+    save_phantom(&folder.path().join("a.png"), 1);
+    for (age, code) in [("200", 2), ("-1", 2), ("old", 2), ("40", 0)] {
+        let output = classify(&[&format!("--age={age}"), "a.png"], folder.path());
+        assert_eq!(output.status.code(), Some(code), "{age}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn explain_writes_a_picture_for_each_film_that_was_judged_where_the_network_tells_a_map() {
+    let folder = tempfile::tempdir().unwrap();
+    save_phantom(&folder.path().join("a.png"), 1);
+    fs::write(folder.path().join("b.png"), "no film").unwrap();
+    let output = classify(&["--json", "--explain", "maps", "a.png", "b.png"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let pictures: Vec<_> =
+        fs::read_dir(folder.path().join("maps")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    let tells_a_map = !json_lines(&output)[0]["distance"].is_null();
+    let expected = if tells_a_map { vec!["0001-a.png.png"] } else { vec![] };
+    assert_eq!(pictures, expected);
 }

@@ -1,6 +1,11 @@
 //! What a model promises of itself, and how a model that breaks its promises is found out.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
 
 use chestlight::model::{LoadError, Manifest, ManifestError, ModelFiles, shipped};
 use chestlight::self_test;
@@ -39,6 +44,28 @@ fn a_network_that_is_none_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_gate_that_the_network_cannot_serve_is_refused() {
+    use sha2::{Digest, Sha256};
+    let files = shipped();
+    let mut onnx = files.onnx.to_vec();
+    // The same network, whose output has another name.
+    let name = b"distance";
+    for place in 0..onnx.len() - name.len() {
+        if onnx[place..].starts_with(name) {
+            onnx[place] = b'D';
+        }
+    }
+    let mut manifest = files
+        .manifest
+        .replace(&files.load().unwrap().manifest.digest, &chestlight::digest::hex(&Sha256::digest(&onnx)));
+    if !manifest.contains("[gate]") {
+        manifest = manifest.replace("[provenance]", "[gate]\ndistance_at_most = 1.4\n\n[provenance]");
+    }
+    let error = ModelFiles { manifest, onnx: onnx.into() }.load().map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("gate.distance_at_most") && error.contains("no output distance"), "{error}");
+}
+
+#[test]
 fn a_manifest_value_outside_its_range_is_refused_with_its_key() {
     let manifest = shipped().manifest;
     let with = |from: &str, to: &str| {
@@ -56,6 +83,19 @@ fn a_manifest_value_outside_its_range_is_refused_with_its_key() {
         ("temperature", "temperature = 0.0", "calibration.temperature"),
         ("refer_below", "refer_below = 1.5", "calibration.refer_below"),
         ("tolerance", "tolerance = -0.1", "golden"),
+        (
+            "temperature",
+            "temperature = 1.0\npoints = { normal = { at_least = 0.1, sensitivity = 1, specificity = 1 } }",
+            "bacterial",
+        ),
+        ("[provenance]", "[gate]\ndistance_at_most = 0.0\n[provenance]", "gate.distance_at_most"),
+        ("[provenance]", "[gate]\ndistance_at_most = 1.4\nages = { from = 9, to = 1 }\n[provenance]", "gate.ages"),
+        (
+            "[provenance]",
+            "[reference]\ndistance_mean = 1\ndistance_deviation = -1\ndistance_between = 0\nrefused_at_most = 0\n\
+             referred_at_most = 0\n[provenance]",
+            "reference",
+        ),
         ("fit", "fit = \"crop\"", "fit"),
         ("height", "height = 224\ndepth = 3", "depth"),
     ] {

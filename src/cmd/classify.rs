@@ -34,6 +34,12 @@ pub struct Arguments {
     /// Films that are read at the same time
     #[arg(long, value_name = "N", default_value = "1")]
     threads: NonZeroUsize,
+    /// Age of the patient, years, of all these films; the model may be made for some ages alone
+    #[arg(long, value_name = "YEARS", value_parser = years)]
+    age: Option<f32>,
+    /// Write each film under what speaks for its verdict as a PNG into this folder
+    #[arg(long, value_name = "OUT_DIR")]
+    explain: Option<PathBuf>,
     /// Read with this model's manifest instead of the shipped model
     #[arg(long, value_name = "MANIFEST")]
     model: Option<PathBuf>,
@@ -54,12 +60,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 }
 
 fn print_readings(arguments: &Arguments, films: &[Input], model: &Model) -> io::Result<Outcome> {
+    if let Some(folder) = &arguments.explain {
+        fs::create_dir_all(folder)?;
+    }
     let printer = Printer::new(arguments.json, model, films.len() as u64)?;
     let mut outcome = Outcome::Well;
-    read_in_order(films, model, arguments.threads, |film, reading| {
-        outcome = worse(outcome, reading.verdict);
-        printer.print(&film.path, reading)
-    })?;
+    let mut number = 0;
+    read_in_order(
+        films,
+        arguments.threads,
+        &|film| read(film, arguments, model),
+        |film, ReadFilm { reading, heat_map }| {
+            number += 1;
+            if let Some((folder, png)) = arguments.explain.as_ref().zip(heat_map.as_ref()) {
+                // Films of several folders may have one name.
+                let name = film.path.file_name().unwrap_or_default().to_string_lossy();
+                fs::write(folder.join(format!("{number:04}-{name}.png")), png)?;
+            }
+            outcome = worse(outcome, reading.verdict);
+            printer.print(&film.path, reading)
+        },
+    )?;
     Ok(outcome)
 }
 
@@ -107,12 +128,18 @@ fn inputs(path: &Path) -> Vec<Input> {
         .collect()
 }
 
+/// A reading, and the film under what speaks for its verdict where that is asked for.
+struct ReadFilm {
+    reading: Reading,
+    heat_map: Option<Vec<u8>>,
+}
+
 /// Reads with `threads` workers and hands each film and its reading to `print` in the order of `films`.
 fn read_in_order(
     films: &[Input],
-    model: &Model,
     threads: NonZeroUsize,
-    mut print: impl FnMut(&Input, &Reading) -> io::Result<()>,
+    read: &(dyn Fn(&Input) -> ReadFilm + Sync),
+    mut print: impl FnMut(&Input, &ReadFilm) -> io::Result<()>,
 ) -> io::Result<()> {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -124,14 +151,14 @@ fn read_in_order(
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(film) = films.get(place) else { break };
                     // The printer is gone when printing failed: nothing is left to do.
-                    if sender.send((place, read(film, model))).is_err() {
+                    if sender.send((place, read(film))).is_err() {
                         break;
                     }
                 }
             });
         }
         drop(sender);
-        let mut early: BTreeMap<usize, Reading> = BTreeMap::new();
+        let mut early: BTreeMap<usize, ReadFilm> = BTreeMap::new();
         let mut films = films.iter().enumerate();
         for (place, reading) in readings {
             early.insert(place, reading);
@@ -146,16 +173,34 @@ fn read_in_order(
     })
 }
 
-fn read(film: &Input, model: &Model) -> Reading {
+fn read(film: &Input, arguments: &Arguments, model: &Model) -> ReadFilm {
+    let unread = |refusal, detail: &str| ReadFilm { reading: Reading::refused(refusal, detail), heat_map: None };
     if let Some(hindrance) = &film.hindrance {
-        return Reading::refused(Refusal::Unreadable, hindrance);
+        return unread(Refusal::Unreadable, hindrance);
     }
     let limits = Limits::default();
-    match bytes_of(&film.path, limits.max_bytes) {
-        Ok(bytes) => reading::read(model, &bytes, &limits),
-        Err(Hindrance::NotAFile) => Reading::refused(Refusal::NotAFile, "this is not a plain file"),
-        Err(Hindrance::Io(error)) => Reading::refused(Refusal::Unreadable, &format!("it cannot be read: {error}")),
-    }
+    let bytes = match bytes_of(&film.path, limits.max_bytes) {
+        Ok(bytes) => bytes,
+        Err(Hindrance::NotAFile) => return unread(Refusal::NotAFile, "this is not a plain file"),
+        Err(Hindrance::Io(error)) => return unread(Refusal::Unreadable, &format!("it cannot be read: {error}")),
+    };
+    let reading = reading::read_of_age(model, &bytes, &limits, arguments.age);
+    let heat_map = arguments.explain.as_ref().and_then(|_| {
+        let picture = reading::picture(model, &reading, &bytes, &limits, NOTICE).map_err(|error| error.to_string());
+        let png = picture.and_then(|it| it.map(|it| it.png()).transpose().map_err(|error| error.to_string()));
+        png.unwrap_or_else(|error| {
+            log::warn!("{}: no heat map: {error}", film.path.display());
+            None
+        })
+    });
+    ReadFilm { reading, heat_map }
+}
+
+/// An age as the operator states it.
+fn years(text: &str) -> Result<f32, String> {
+    let told = || format!("{text:?} is not an age of 0 to 150 years");
+    let years: f32 = text.parse().map_err(|_| told())?;
+    if (0.0..=150.0).contains(&years) { Ok(years) } else { Err(told()) }
 }
 
 enum Hindrance {
@@ -189,6 +234,7 @@ struct JsonLine<'a> {
     reason: Option<&'static str>,
     message: &'a str,
     probabilities: Option<Probabilities>,
+    distance: Option<f32>,
     model: JsonModel<'a>,
     ms: Milliseconds,
 }
@@ -234,6 +280,7 @@ impl<'a> Printer<'a> {
                     reason: reading.verdict.reason(),
                     message: &reading.message,
                     probabilities: reading.probabilities,
+                    distance: reading.distance,
                     model: JsonModel { name: &manifest.name, digest: &manifest.digest },
                     ms: reading.ms,
                 };

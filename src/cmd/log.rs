@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anstyle::Style;
 use anyhow::{Context, anyhow};
 use chestlight::config::Config;
+use chestlight::drift;
 use chestlight::journal::{Journal, JournalError, Override, Record, Row, write_csv, write_jsonl};
+use chestlight::model::{Manifest, ModelFiles, shipped};
 use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
 use clap::Subcommand;
@@ -52,6 +54,17 @@ enum Command {
         #[arg(long, group = "format")]
         jsonl: bool,
     },
+    /// Compare the last readings with what the model's readings were like when it was made
+    Drift {
+        #[command(flatten)]
+        place: JournalPlace,
+        /// The manifest of the model that read them, instead of the configured or shipped one
+        #[arg(long, value_name = "MANIFEST")]
+        model: Option<PathBuf>,
+        /// Print one JSON object (docs/gate.md)
+        #[arg(long)]
+        json: bool,
+    },
     /// Find out whether rows were edited, removed or reordered
     Verify {
         #[command(flatten)]
@@ -71,6 +84,17 @@ pub struct JournalPlace {
 }
 
 impl JournalPlace {
+    /// The manifest at `model`, or that of the configured or shipped model.
+    fn manifest(&self, model: Option<&Path>) -> anyhow::Result<Manifest> {
+        let configured = match (&self.config, model) {
+            (_, Some(model)) => Some(model.to_owned()),
+            (Some(config), None) => Config::read(config)?.model,
+            (None, None) => None,
+        };
+        let files = configured.map_or_else(|| Ok(shipped()), |manifest| ModelFiles::read(&manifest))?;
+        Ok(Manifest::parse(&files.manifest)?)
+    }
+
     /// The journal, opened by `open`.
     pub fn open(&self, open: fn(&Path) -> Result<Journal, JournalError>) -> Result<Journal, Failure> {
         let path = match (&self.journal, &self.config) {
@@ -91,6 +115,7 @@ impl Command {
             Self::List { place, .. }
             | Self::Show { place, .. }
             | Self::Export { place, .. }
+            | Self::Drift { place, .. }
             | Self::Verify { place } => place,
         }
     }
@@ -100,6 +125,7 @@ impl Command {
             Self::List { json, last, .. } => list(journal, *json, *last),
             Self::Show { seq, .. } => show(journal, *seq),
             Self::Export { csv, .. } => export(journal, *csv),
+            Self::Drift { place, model, json } => drift(journal, place.manifest(model.as_deref())?, *json),
             Self::Verify { .. } => verify(journal),
         }
     }
@@ -196,6 +222,53 @@ fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
         write_jsonl(journal, out)?
     }
     Ok(Outcome::Well)
+}
+
+/// Prints what the last readings are like.
+fn drift(journal: &Journal, manifest: Manifest, json: bool) -> anyhow::Result<Outcome> {
+    let mut window = drift::Window::default();
+    journal.for_each(Some(drift::WINDOW as u32), |row| -> anyhow::Result<()> {
+        window.add(row, &manifest.digest);
+        Ok(())
+    })?;
+    let summary = window.summary(manifest.reference.as_ref());
+    let found = summary.check();
+    let mut out = anstream::stdout();
+    if json {
+        let drift = found.err().map(|drift| drift.to_string());
+        let line = serde_json::json!({
+            "schema": 1, "notice": NOTICE, "model": manifest.name, "digest": manifest.digest, "least": drift::LEAST,
+            "window": drift::WINDOW, "summary": summary, "drift": drift,
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "the last {} readings of {}, at most {}", summary.readings, manifest.name, drift::WINDOW)?;
+        let share = |count: usize| count as f64 / summary.readings.max(1) as f64 * 100.0;
+        for (name, count) in
+            [("normal", summary.normal), ("bacterial", summary.bacterial), ("COVID-19", summary.covid19)]
+        {
+            writeln!(out, "{name:18} {:>6.1}%", share(count))?;
+        }
+        for (name, figure, unit, scale) in [
+            ("referred", summary.referred, "%", 100.0),
+            ("refused", summary.refused, "%", 100.0),
+            ("distance", summary.distance, "", 1.0),
+        ] {
+            let value = figure.value.map_or("-".into(), |value| format!("{:.2}", value * scale));
+            let band = figure.band.map_or("the manifest states no reference".into(), |[low, high]| {
+                format!("usual is {:.2} to {:.2}{unit}", low * scale, high * scale)
+            });
+            writeln!(out, "{name:18} {value:>6}{unit:1}  {band}")?;
+        }
+        match found {
+            Ok(()) if summary.readings < drift::LEAST => {
+                writeln!(out, "fewer than {} readings tell nothing", drift::LEAST)?;
+            }
+            Ok(()) => writeln!(out, "as when the model was made")?,
+            Err(drift) => writeln!(out, "CHECK: {drift}")?,
+        }
+    }
+    Ok(if found.is_ok() { Outcome::Well } else { Outcome::Refused })
 }
 
 /// Prints whether the chain is whole.

@@ -15,8 +15,8 @@ const MAX_BLACK: f64 = 0.5;
 const MAX_WHITE: f64 = 0.3;
 /// Lowest median as a fraction of the film's span.
 const MIN_MEDIAN: f64 = 0.1;
-/// How much darker than the lungs' places the film's middle may be, in standard deviations of the film.
-const MOST_INVERTED: f64 = 0.2;
+/// How much darker than both lungs' places the film's middle may be, in standard deviations of the film.
+const MOST_INVERTED: f64 = 0.3;
 /// Width of what counts as black or white, as a fraction of the film's span.
 const BLACK: f64 = 0.02;
 const WHITE: f64 = 0.01;
@@ -73,7 +73,8 @@ pub(super) fn judge(film: &Radiograph) -> Result<(), Refused> {
     if inverted > MOST_INVERTED {
         return refuse(
             Refusal::Inverted,
-            "the middle of the film is darker than its sides: bones seem to be black".into(),
+            "the middle of the film is darker than both sides: bones are black, or the chest is not in the middle"
+                .into(),
         );
     }
     Ok(())
@@ -88,14 +89,14 @@ fn samples(pixels: &Grey) -> Vec<u16> {
     }
 }
 
-/// Mean of the lungs' places less the mean of spine and mediastinum, in standard deviations of the film. Negative on
-/// films with white bones.
+/// Mean of the darker lung's place less the mean of spine and mediastinum, in standard deviations of the film. Negative
+/// on films with white bones: of the darker one, since one lung may be white with disease.
 fn darkness_of_the_middle(film: &Radiograph) -> f64 {
     /// The places as fractions of width and height: left, right, top, bottom.
     const LUNGS: [[f64; 4]; 2] = [[0.19, 0.38, 0.25, 0.56], [0.62, 0.81, 0.25, 0.56]];
     const MIDDLE: [f64; 4] = [0.44, 0.56, 0.19, 0.88];
     const STEPS: u32 = 128;
-    let (mut lungs, mut middle, mut all) = (Mean::default(), Mean::default(), Mean::default());
+    let (mut lungs, mut middle, mut all) = ([Mean::default(); 2], Mean::default(), Mean::default());
     let (width, height) = (film.width(), film.height());
     for row in 0..STEPS {
         for column in 0..STEPS {
@@ -110,14 +111,14 @@ fn darkness_of_the_middle(film: &Radiograph) -> f64 {
             let within =
                 |[left, right, top, bottom]: [f64; 4]| (left..right).contains(&x) && (top..bottom).contains(&y);
             all.add(sample);
-            if LUNGS.into_iter().any(within) {
-                lungs.add(sample);
-            } else if within(MIDDLE) {
+            lungs.iter_mut().zip(LUNGS).filter(|(_, place)| within(*place)).for_each(|(lung, _)| lung.add(sample));
+            if within(MIDDLE) {
                 middle.add(sample);
             }
         }
     }
-    (lungs.mean() - middle.mean()) / all.deviation().max(f64::MIN_POSITIVE)
+    let [left, right] = lungs.map(|lung| lung.mean());
+    (left.min(right) - middle.mean()) / all.deviation().max(f64::MIN_POSITIVE)
 }
 
 /// Mean and standard deviation of what was added.

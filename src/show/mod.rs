@@ -20,6 +20,13 @@ pub const NOTICE: &str = "research use, not a diagnosis";
 pub enum Status {
     /// The unit waits for films.
     Ready,
+    /// The unit waits for films, but somebody should look at why the last ones were other than they should be.
+    Warning {
+        /// What is unusual; names no film.
+        wrong: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
     /// A film is being read.
     Reading {
         /// Its path below the inbox, made harmless.

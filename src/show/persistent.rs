@@ -26,7 +26,8 @@ impl<I: Indicator> Persistent<I> {
     /// Shows the status, now or when the indicator works again.
     pub fn show(&mut self, status: Status) {
         // Nobody needs to see later what the unit was doing for a moment.
-        self.unshown.retain(|status| !matches!(status, Status::Ready | Status::Reading { .. }));
+        self.unshown
+            .retain(|status| !matches!(status, Status::Ready | Status::Warning { .. } | Status::Reading { .. }));
         self.unshown.push_back(status);
         if self.unshown.len() > MOST_UNSHOWN
             && let Some(Status::Recorded(row) | Status::AlreadyRecorded(row)) = self.unshown.pop_front()

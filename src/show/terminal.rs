@@ -52,6 +52,10 @@ impl<W: Write> Indicator for Terminal<W> {
     fn show(&mut self, status: &Status) -> io::Result<()> {
         match status {
             Status::Ready => writeln!(self.out, "{:20} put films into the inbox ({NOTICE})", "ready")?,
+            Status::Warning { wrong, advice } => {
+                let style = AnsiColor::Yellow.on_default().bold();
+                writeln!(self.out, "{style}{:20}{style:#} {wrong}; {advice} ({NOTICE})", "ready, but CHECK")?;
+            }
             Status::Reading { name, digest } => {
                 let film = self.film(name, digest).to_owned();
                 writeln!(self.out, "{:20} {film}", "reading ...")?;

@@ -126,12 +126,13 @@ impl Site {
         rows
     }
 
-    /// Every film below a folder by its digest, without reasons and the unit's own notes.
+    /// Every film below a folder by its digest, without reasons, heat maps and the unit's own notes.
     pub fn films_in(&self, folder: &str) -> BTreeMap<String, PathBuf> {
         let mut films = BTreeMap::new();
         for entry in WalkDir::new(self.path(folder)).into_iter().map(Result::unwrap) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type().is_file() && !name.starts_with('.') && !name.ends_with(".reason.txt") {
+            let is_beside = name.ends_with(".reason.txt") || name.ends_with(".heatmap.png");
+            if entry.file_type().is_file() && !name.starts_with('.') && !is_beside {
                 let twice = films.insert(digest(&fs::read(entry.path()).unwrap()), entry.into_path());
                 assert_eq!(twice, None, "{folder} has a film twice");
             }
