@@ -6,6 +6,7 @@ use std::{fs, io};
 use chestlight::decode::Limits;
 use chestlight::model::Model;
 use chestlight::reading;
+use chestlight::refusal::Refusal;
 use chestlight::verdict::{Class, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,19 @@ impl Confusion {
     pub fn accuracy(&self) -> Rate {
         let all = self.counts.iter().flatten().sum();
         Rate::new((0..3).map(|class| self.hits(class)).sum(), all)
+    }
+
+    /// The same of the films that got a class as their answer.
+    pub fn answered(&self) -> Rate {
+        let all = self.counts.iter().flat_map(|row| row.iter().take(3)).sum();
+        Rate::new((0..3).map(|class| self.hits(class)).sum(), all)
+    }
+
+    /// Films that were refused.
+    pub fn refused(&self) -> Rate {
+        let column = answer(Verdict::Refused(Refusal::NotFrontalChest));
+        let refused = self.counts.iter().filter_map(|row| row.get(column)).sum();
+        Rate::new(refused, self.counts.iter().flatten().sum())
     }
 
     /// Of the films of a class, those that were answered as that class.
@@ -166,8 +180,6 @@ pub fn counted(columns: &[usize]) -> [u32; ANSWERS.len()] {
 
 #[cfg(test)]
 mod tests {
-    use chestlight::refusal::Refusal;
-
     use super::*;
 
     #[test]
@@ -185,6 +197,8 @@ mod tests {
         }
         assert_eq!(confusion.accuracy().of, 185);
         assert_eq!(confusion.accuracy().all, 200);
+        assert_eq!((confusion.answered().of, confusion.answered().all), (185, 191));
+        assert_eq!((confusion.refused().of, confusion.refused().all), (5, 200));
         assert_eq!((confusion.sensitivity(0).of, confusion.sensitivity(0).all), (90, 100));
         assert_eq!((confusion.specificity(1).of, confusion.specificity(1).all), (144, 150));
         assert_eq!((confusion.sensitivity(2).of, confusion.sensitivity(2).all), (45, 50));

@@ -46,6 +46,8 @@ pub struct Judged {
     pub column: usize,
     /// The calibrated probabilities, when the network ran.
     pub probabilities: Option<[f32; 3]>,
+    /// The feature distance, when the network ran and tells it.
+    pub distance: Option<f32>,
     /// Wall time of the reading.
     pub milliseconds: f64,
 }
@@ -78,6 +80,7 @@ pub fn by_device(
             answer: Some(column).filter(|column| *column < Finding::DEVICE.len()),
             column,
             probabilities: reading.probabilities.map(Probabilities::to_array),
+            distance: reading.distance,
             milliseconds: reading.ms.total,
         });
         tick();
@@ -104,7 +107,7 @@ pub fn by_engine(
         let answer = highest.map(|(output, _)| output);
         let column = answer.unwrap_or_default();
         let group = sample.film.group_id.clone();
-        judged.push(Judged { place, group, truth, answer, column, probabilities: None, milliseconds });
+        judged.push(Judged { place, group, truth, answer, column, probabilities: None, distance: None, milliseconds });
         tick();
     }
     Ok(judged)

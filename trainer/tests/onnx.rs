@@ -4,12 +4,15 @@
 
 use burn::prelude::*;
 use burn::tensor::TensorData;
-use chestlight::model::Engine;
+use chestlight::model::{Engine, Outputs};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::{Fit, InputGeometry, InputTensor, preprocess};
+use chestlight::verdict::Class;
+use chestlight_trainer::distance::Distance;
 use chestlight_trainer::experiment::{Int8, Observer};
 use chestlight_trainer::net::{Architecture, Net, Norm};
-use chestlight_trainer::onnx::{self, Graph, equalise, noise, write_f32};
+use chestlight_trainer::onnx::{self, Graph, Node, equalise, noise, write_f32};
+use chestlight_trainer::saliency;
 
 const SIDE: u32 = 64;
 
@@ -134,4 +137,70 @@ fn an_equalised_network_is_the_same_function() {
             assert!(a.iter().zip(&b).all(|(x, y)| (x - y).abs() <= 2e-3 * span(&a).max(1.0)), "{a:?} against {b:?}");
         }
     }
+}
+
+#[test]
+fn the_class_map_is_what_the_logits_are_the_mean_of() {
+    for architecture in Architecture::ALL {
+        let graph = Graph::of(&net(architecture), [64, 64]);
+        let bias = graph.nodes.last().and_then(Node::dense).unwrap().bias.clone();
+        let whole = Int8 { observer: Observer::Percentile(1.0), ..Int8::default() };
+        let files = onnx::files(graph, &films(), &whole, &mut || {}).unwrap();
+        for (form, onnx, tolerance) in [("f32", &files.float, 1e-3), ("int8", &files.int8, 0.1)] {
+            let engine = Engine::load(onnx, &geometry()).unwrap();
+            for film in films() {
+                let Outputs { logits, map, .. } = engine.infer(&film).unwrap();
+                let map = map.unwrap();
+                let scale = span(&logits.0).max(1.0);
+                for (class, (logit, bias)) in Class::ALL.into_iter().zip(logits.0.iter().zip(&bias)) {
+                    let plane = map.plane(class);
+                    let mean = plane.iter().sum::<f32>() / plane.len() as f32;
+                    assert!(
+                        (mean + bias - logit).abs() <= tolerance * scale,
+                        "{architecture:?} {form}: {mean} {logit}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_distance_in_the_file_is_the_one_that_was_fitted() {
+    let seen: Vec<InputTensor> = (1..=40)
+        .map(|seed| preprocess(&Phantom::new(seed, Opacity::Focal).render().unwrap(), &geometry()).unwrap())
+        .collect();
+    for architecture in Architecture::ALL {
+        let graph = Graph::of(&net(architecture), [64, 64]);
+        let value = graph.value_of_block(architecture.blocks() * 4 / 5).unwrap().to_owned();
+        let mut files = onnx::files(graph, &films(), &Int8::default(), &mut || {}).unwrap();
+        let probe = files.probe(&value).unwrap();
+        let means: Vec<Vec<f32>> = seen.iter().map(|film| probe.channel_means(film).unwrap()).collect();
+        let distance = Distance::fit(&value, &means).unwrap();
+        files.tell_distance(distance.clone(), &Int8::default());
+        let engine = Engine::load(&files.int8, &geometry()).unwrap();
+        for (film, means) in seen.iter().zip(&means).take(5) {
+            let (told, fitted) = (engine.infer(film).unwrap().distance.unwrap(), distance.of(means));
+            assert!((told - fitted).abs() <= 0.02 * fitted.max(1.0), "{architecture:?}: {told} {fitted}");
+        }
+        let float = Engine::load(&files.float, &geometry()).unwrap();
+        assert!(float.infer(&seen[0]).unwrap().distance.unwrap().is_finite(), "{architecture:?}");
+    }
+}
+
+#[test]
+fn shuffled_weights_change_the_map_from_the_stated_block_on() {
+    let graph = Graph::of(&net(Architecture::SmallCnn), [64, 64]);
+    let files = onnx::files(graph, &films(), &Int8::default(), &mut || {}).unwrap();
+    let film = &films()[0];
+    let map = |onnx: &[u8]| Engine::load(onnx, &geometry()).unwrap().infer(film).unwrap().map.unwrap();
+    let before = map(&files.int8);
+    for from_block in [5, 2, 0] {
+        let after = map(&onnx::shuffled(&files.int8, from_block, 3).unwrap());
+        assert_ne!(before, after, "from block {from_block}");
+        assert_eq!((before.width(), before.height()), (after.width(), after.height()));
+    }
+    let saliency = saliency::examine(&files.int8, &geometry(), &films(), 5).unwrap().unwrap();
+    assert_eq!((saliency.films, saliency.randomised.len()), (3, 4));
+    assert!(saliency.occlusion.abs() <= 1.0 && saliency.randomised.iter().all(|(_, it)| it.abs() <= 1.0));
 }

@@ -34,6 +34,16 @@ fn films_become_a_model_that_chestlight_reads_with() {
     let reading = reading::read(&model, &film, &Limits::default());
     assert!(!matches!(reading.verdict, Verdict::Refused(_) | Verdict::Fault(_)), "{reading:?}");
 
+    assert!(reading.distance.unwrap() <= model.manifest.gate.unwrap().distance_at_most);
+    assert!(reading.map.is_some() && model.manifest.calibration.points.is_some() && model.manifest.reference.is_some());
+    let golden = &model.manifest.golden[0];
+    assert!(golden.distance.is_some() && golden.map.is_some());
+    let mut turned = ModelFiles::read(&out).unwrap().load().unwrap();
+    if let Some(map) = &mut turned.manifest.golden[0].map {
+        map[0] += 1.0;
+    }
+    assert!(self_test::run(&turned).unwrap_err().to_string().contains("map"), "a map that changed is found");
+
     let other = films.folder.path().join("other.csv");
     fs::write(&other, fs::read_to_string(&films.index).unwrap() + "more.png,other,drawn,more,CC0\n").unwrap();
     let refused = trainer(&["ship", "--run", text(&run), "--index", text(&other), "--out", text(&out)]);

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use chestlight::decode::{Limits, decode};
+use chestlight::gate;
 use chestlight::model::{Model, ModelFiles};
 use chestlight::preprocess::{Fit, InputGeometry, preprocess};
+use chestlight::radiograph::Radiograph;
 use chestlight::reading;
 use chestlight::show::NOTICE;
 use chestlight::verdict::Class;
@@ -16,11 +18,13 @@ use chestlight_trainer::experiment::{Control, Experiment};
 use chestlight_trainer::index::{Film, Index};
 use chestlight_trainer::judge::{self, Judged, median_milliseconds};
 use chestlight_trainer::measure::{calibrated, coverage, curves, retempered, scores};
+use chestlight_trainer::outlier::Outlier;
 use chestlight_trainer::perturb::Perturbation;
 use chestlight_trainer::report::{
-    Calibration, ClassFigures, Controls, External, ModelName, Part, Report, Stress, WorstError, page,
+    Calibration, ClassFigures, Controls, External, Gate, GatePoint, ModelName, Part, Report, Stress, WorstError, page,
 };
 use chestlight_trainer::result::JobResult;
+use chestlight_trainer::saliency::{self, Saliency};
 use chestlight_trainer::source::{self, Features};
 use chestlight_trainer::split::{self, Sample};
 use chestlight_trainer::{onnx, parallel};
@@ -35,6 +39,10 @@ const WORST: usize = 12;
 const PREDICTED: usize = 150;
 /// Sources of fewer films are too few to be told apart.
 const FEWEST: usize = 20;
+/// Films of which each kind of outlier is made.
+const MADE: usize = 40;
+/// Films whose class maps are examined; each takes some fifty passes of the network.
+const MAPPED: usize = 24;
 /// Side of a small picture, pixels.
 const THUMBNAIL: u32 = 160;
 
@@ -63,6 +71,9 @@ pub struct Args {
     /// result.json of a job that left a source out; may be repeated
     #[arg(long, value_name = "FILE", requires = "out")]
     leave_one_out: Vec<PathBuf>,
+    /// A folder of what must be refused; its subfolders are told apart
+    #[arg(long, value_name = "FOLDER", requires = "out")]
+    outliers: Option<PathBuf>,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -131,6 +142,7 @@ impl Examined<'_> {
 
         let external = if whole { self.external(&experiment.controls, all)? } else { Vec::new() };
         let not_asked = || "ask for the whole report with --out".to_owned();
+        let gate = if whole { self.gate(&by_source, &external)? } else { Part::missing(not_asked()) };
         Ok(Report {
             schema: 1,
             notice: NOTICE,
@@ -148,6 +160,9 @@ impl Examined<'_> {
             calibration: if answers.is_empty() { Part::missing(told()) } else { Part::Measured(calibration) },
             coverage: if answers.is_empty() { Part::missing(told()) } else { Part::Measured(coverage(&answers)) },
             refer_below: model.manifest.calibration.refer_below,
+            operating_points: model.manifest.calibration.points,
+            gate,
+            maps: if whole { self.maps(experiment)? } else { Part::missing(not_asked()) },
             controls: if whole { self.controls()? } else { Part::missing(not_asked()) },
             source_predictor: if whole { self.source_predictor(&external)? } else { Part::missing(not_asked()) },
             adults: if whole { self.adults(&external) } else { Part::missing(not_asked()) },
@@ -269,8 +284,7 @@ impl Examined<'_> {
             Ok(preprocess(&decoded(&self.index.path(film))?, &self.model.manifest.input)?)
         });
         let tensors = tensors.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-        let path = self.args.model.with_extension("onnx");
-        let network = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let network = self.network()?;
         let values = match onnx::features(&network, &tensors) {
             Ok(values) => values,
             Err(error) => return Ok(Part::missing(error.to_string())),
@@ -284,6 +298,79 @@ impl Examined<'_> {
             Some(found) => Part::Measured(found),
             None => Part::missing(format!("fewer than two sources have {FEWEST} films")),
         })
+    }
+
+    fn gate(&self, by_source: &BTreeMap<String, Confusion>, external: &[Answered<'_>]) -> anyhow::Result<Part<Gate>> {
+        let Some(bounds) = self.model.manifest.gate else {
+            return Ok(Part::missing("the model has no gate of its own; `ship` fits one"));
+        };
+        let part = by_source.iter().map(|(source, confusion)| {
+            (format!("{source} of the {} part", self.args.part.name()), confusion.refused())
+        });
+        let controls = external.iter().map(|it| {
+            let [.., refused, _fault] = evaluate::counted(&it.columns);
+            (it.name.clone(), Rate::new(refused, it.columns.len() as u32))
+        });
+        let films: Vec<(String, Rate)> = part.chain(controls).collect();
+
+        let mut found: BTreeMap<String, Vec<Outlying>> = BTreeMap::new();
+        let some: Vec<&Judged> = self.judged.iter().step_by((self.judged.len() / MADE).max(1)).collect();
+        for kind in Outlier::ALL {
+            let made = parallel::each(&some, |film| -> anyhow::Result<Outlying> {
+                let film_of = decoded(&self.index.path(self.film(film)))?;
+                self.outlying(&kind.made(&film_of, film.place as u64)?)
+            });
+            found.insert(format!("made: {}", kind.name()), made.into_iter().collect::<anyhow::Result<_>>()?);
+        }
+        if let Some(folder) = &self.args.outliers {
+            for (kind, films) in outliers_in(folder)? {
+                let read = parallel::each(&films, |path| self.outlying(&decoded(path)?));
+                found.insert(kind, read.into_iter().collect::<anyhow::Result<_>>()?);
+            }
+        }
+        let distances: Vec<f32> = self.judged.iter().filter_map(|film| film.distance).collect();
+        let outlying: Vec<f32> = found.values().flatten().filter_map(|it| it.distance).collect();
+        let beyond = |distances: &[f32], bound: f32| {
+            distances.iter().filter(|distance| **distance > bound).count() as f64 / distances.len().max(1) as f64
+        };
+        let mut bounds_tried = distances.clone();
+        bounds_tried.push(bounds.distance_at_most);
+        bounds_tried.sort_by(f32::total_cmp);
+        let curve = bounds_tried.into_iter().map(|bound| GatePoint {
+            distance_at_most: bound,
+            films: beyond(&distances, bound),
+            outliers: beyond(&outlying, bound),
+        });
+        let outliers = found.iter().map(|(kind, all)| {
+            (kind.clone(), Rate::new(all.iter().filter(|it| it.refused).count() as u32, all.len() as u32))
+        });
+        let (distance_at_most, outliers) = (bounds.distance_at_most, outliers.collect());
+        Ok(Part::Measured(Gate { distance_at_most, films, outliers, curve: curve.collect() }))
+    }
+
+    /// What the gate says of a radiograph, before and after inference.
+    fn outlying(&self, radiograph: &Radiograph) -> anyhow::Result<Outlying> {
+        let distance = reading::judge(self.model, radiograph)?.distance;
+        let passes = gate::judge(radiograph)
+            .and_then(|()| gate::judge_distance(distance, self.model.manifest.gate.as_ref()))
+            .is_ok();
+        Ok(Outlying { refused: !passes, distance })
+    }
+
+    fn maps(&self, experiment: &Experiment) -> anyhow::Result<Part<Saliency>> {
+        let some: Vec<&Judged> = self.judged.iter().step_by((self.judged.len() / MAPPED).max(1)).collect();
+        let inputs = parallel::each(&some, |film| -> anyhow::Result<_> {
+            Ok(preprocess(&decoded(&self.index.path(self.film(film)))?, &self.model.manifest.input)?)
+        });
+        let inputs = inputs.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let network = self.network()?;
+        let found = saliency::examine(&network, &self.model.manifest.input, &inputs, experiment.architecture.blocks())?;
+        Ok(found.map_or_else(|| Part::missing("the network tells no class map; `ship` writes one"), Part::Measured))
+    }
+
+    fn network(&self) -> anyhow::Result<Vec<u8>> {
+        let path = self.args.model.with_extension("onnx");
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     fn worst_errors(&self) -> anyhow::Result<Vec<WorstError>> {
@@ -306,6 +393,25 @@ impl Examined<'_> {
             })
             .collect()
     }
+}
+
+/// What the gate says of an outlier.
+struct Outlying {
+    refused: bool,
+    distance: Option<f32>,
+}
+
+/// The files below each subfolder, but for an index.
+fn outliers_in(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut kinds: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(folder).min_depth(2).sort_by_file_name() {
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        if let Some(kind) = below.iter().next().filter(|_| entry.file_type().is_file()) {
+            kinds.entry(kind.to_string_lossy().into_owned()).or_default().push(entry.into_path());
+        }
+    }
+    Ok(kinds)
 }
 
 /// Films of a control and the column of each answer.
@@ -348,7 +454,7 @@ fn left_out(files: &[PathBuf]) -> anyhow::Result<Part<Vec<JobResult>>> {
     Ok(Part::Measured(files.iter().map(read).collect::<anyhow::Result<_>>()?))
 }
 
-fn decoded(path: &Path) -> anyhow::Result<chestlight::radiograph::Radiograph> {
+fn decoded(path: &Path) -> anyhow::Result<Radiograph> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     decode(&bytes, &Limits::default()).with_context(|| format!("cannot decode {}", path.display()))
 }

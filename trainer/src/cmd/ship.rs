@@ -18,6 +18,7 @@ use chestlight_trainer::evaluate::{self, Evaluation};
 use chestlight_trainer::experiment::{Experiment, Int8};
 use chestlight_trainer::finding::Finding;
 use chestlight_trainer::index::Index;
+use chestlight_trainer::measure::calibrated;
 use chestlight_trainer::onnx::{self, Graph};
 use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{augment, calibrate, dataset, judge, parallel, reference};
@@ -181,7 +182,7 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let shipped = ModelFiles::read(&args.out)?.load()?;
     let float = Model { engine: Engine::load(&float, &experiment.input)?, manifest: manifest.clone() };
     let test = part(&samples, Part::Test);
-    let int8_on_test = measured(&shipped, &index, &test)?;
+    let (int8_on_test, expected_error) = measured(&shipped, &index, &test)?;
     let controls = experiment
         .controls
         .iter()
@@ -200,11 +201,12 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
         manifest: &manifest,
         samples: &samples,
         int8: &int8_on_test,
-        f32: &measured(&float, &index, &test)?,
+        f32: &measured(&float, &index, &test)?.0,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
         offsets,
         experiment: &experiment,
         controls: &controls,
+        expected_error,
         bytes: int8.len(),
         evaluation: &evaluation,
     });
@@ -243,9 +245,11 @@ fn golden(model: &Model) -> anyhow::Result<Vec<Golden>> {
         .collect()
 }
 
-fn measured(model: &Model, index: &Index, films: &[&Sample]) -> anyhow::Result<Evaluation> {
+/// What the device says of films, and the expected calibration error of what it does not refuse.
+fn measured(model: &Model, index: &Index, films: &[&Sample]) -> anyhow::Result<(Evaluation, f64)> {
     let bar = bar("measuring", films.len());
     let judged = judge::by_device(model, index, films, &mut || bar.inc(1))?;
     bar.finish_and_clear();
-    Ok(Evaluation::of(&judged, films))
+    let answers: Vec<_> = judged.iter().filter_map(|film| Some((film.probabilities?, film.truth))).collect();
+    Ok((Evaluation::of(&judged, films), calibrated(&answers).expected_error))
 }

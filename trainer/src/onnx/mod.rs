@@ -11,6 +11,7 @@ mod proto;
 mod quantize;
 mod range;
 mod report;
+mod shuffle;
 
 pub use beside::{DISTANCE, MAP};
 pub use equalise::equalise;
@@ -19,6 +20,7 @@ pub use observe::{ObserveError, Observed, Probe, Ranges, observe};
 pub use quantize::write_int8;
 pub use range::Range;
 pub use report::{LayerNoise, noise};
+pub use shuffle::shuffled;
 
 use crate::distance::Distance;
 use crate::experiment::Int8;

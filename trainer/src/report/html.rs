@@ -34,7 +34,9 @@ pub fn page(report: &Report) -> String {
     );
     internal(&mut page, report);
     controls(&mut page, report);
+    gate(&mut page, report);
     probabilities(&mut page, report);
+    maps(&mut page, report);
     rest(&mut page, report);
     page + "</body></html>\n"
 }
@@ -144,6 +146,50 @@ fn controls(page: &mut String, report: &Report) {
     });
 }
 
+fn gate(page: &mut String, report: &Report) {
+    heading(page, "What the gate refuses");
+    part(page, "gate", &report.gate, |page, gate| {
+        let row = |(name, rate): &(String, Rate)| vec![escaped(name), rate.to_string()];
+        *page += &table(&["films that it should let pass", "refused"], gate.films.iter().map(row));
+        *page += &table(&["what it should refuse", "refused"], gate.outliers.iter().map(row));
+        let points = gate.curve.iter().map(|point| (point.films, point.outliers)).collect();
+        let at: Vec<(f64, f64)> = gate
+            .curve
+            .iter()
+            .rfind(|point| point.distance_at_most <= gate.distance_at_most)
+            .map(|point| (point.films, point.outliers))
+            .into_iter()
+            .collect();
+        let axes = Axes {
+            title: "Outliers refused against films refused",
+            across: "fraction of the films refused",
+            up: "fraction of the outliers refused",
+            x: (0.0, 0.2),
+            y: (0.0, 1.0),
+            diagonal: false,
+            names_above: false,
+        };
+        plot(page, &axes, &[Line { name: "", points }], &at);
+        let _ = write!(page, "<p>The ring is the model's bound, distance {:.2}.</p>", gate.distance_at_most);
+    });
+}
+
+fn maps(page: &mut String, report: &Report) {
+    heading(page, "Do the heat maps tell what the network uses?");
+    part(page, "heat maps", &report.maps, |page, maps| {
+        let _ = write!(
+            page,
+            "<p>Rank correlation of a film's class map with what hiding each place takes from the evidence, mean of {} \
+             films: {:.3}; with the map of another film: {:.3}; the own map agrees better on {} of them.</p>\
+             <p>Rank correlation of the maps before and after the network's weights lost their meaning (Adebayo et al., \
+             arXiv:1810.03292); near 0 is what a map that depends on them has.</p>",
+            maps.films, maps.occlusion, maps.occlusion_of_others, maps.better
+        );
+        let row = |(name, correlation): &(String, f64)| vec![escaped(name), format!("{correlation:.3}")];
+        *page += &table(&["randomised", "correlation"], maps.randomised.iter().map(row));
+    });
+}
+
 fn probabilities(page: &mut String, report: &Report) {
     heading(page, "Do the probabilities mean what they say?");
     part(page, "calibration", &report.calibration, |page, Calibration { temperature, before, after }| {
@@ -198,6 +244,17 @@ fn probabilities(page: &mut String, report: &Report) {
                 coverage * 100.0,
                 error * 100.0
             );
+        }
+        if let Some(points) = &report.operating_points {
+            let row = |class: chestlight::verdict::Class| {
+                let point = points.of(class);
+                let rates = [point.sensitivity, point.specificity].map(|rate| format!("{:.1}%", rate * 100.0));
+                [vec![class.name().to_owned(), format!("{:.3}", point.at_least)], rates.to_vec()].concat()
+            };
+            *page += "<p>Operating points, chosen on the validation part; the specificity of normal is the sensitivity \
+                      for pneumonia.</p>";
+            let head = ["class", "probability needed", "sensitivity", "specificity"];
+            *page += &table(&head, chestlight::verdict::Class::ALL.map(row));
         }
     });
 }
@@ -359,6 +416,9 @@ mod tests {
             }),
             coverage: Part::Measured(coverage(&answered)),
             refer_below: 0.7,
+            operating_points: None,
+            gate: Part::missing("no outlier"),
+            maps: Part::missing("no map"),
             controls: Part::Measured(Controls { unchanged: rate, black_centre: rate, border_only: rate, chance: 0.4 }),
             source_predictor: Part::missing("one source alone"),
             external: Part::missing("none asked for"),

@@ -7,12 +7,14 @@ pub use html::page;
 
 use std::collections::BTreeMap;
 
+use chestlight::verdict::OperatingPoints;
 use serde::Serialize;
 
 use crate::evaluate::{Confusion, Rate};
 use crate::fit::Epoch;
 use crate::measure::{Calibrated, ClassCurves, Coverage, Scores};
 use crate::result::JobResult;
+use crate::saliency::Saliency;
 use crate::source::SourcePrediction;
 
 /// A part of a report, or why it is not there.
@@ -108,6 +110,30 @@ pub struct WorstError {
     pub thumbnail: Vec<u8>,
 }
 
+/// What the gate refuses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Gate {
+    /// The manifest's bound.
+    pub distance_at_most: f32,
+    /// Films refused, by collection of the part and by control.
+    pub films: Vec<(String, Rate)>,
+    /// Outliers refused, by kind.
+    pub outliers: Vec<(String, Rate)>,
+    /// What other bounds would refuse of the films of the part and of the outliers, by the distance alone.
+    pub curve: Vec<GatePoint>,
+}
+
+/// One bound of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct GatePoint {
+    /// The bound.
+    pub distance_at_most: f32,
+    /// Fraction of the films of the part that it refuses.
+    pub films: f64,
+    /// Fraction of the outliers that it refuses.
+    pub outliers: f64,
+}
+
 /// Name and digest of the model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelName {
@@ -152,6 +178,12 @@ pub struct Report {
     pub coverage: Part<Vec<Coverage>>,
     /// The manifest's threshold.
     pub refer_below: f32,
+    /// The manifest's operating points.
+    pub operating_points: Option<OperatingPoints>,
+    /// What the gate refuses.
+    pub gate: Part<Gate>,
+    /// Whether the class maps tell what the network uses.
+    pub maps: Part<Saliency>,
     /// Controls on changed films.
     pub controls: Part<Controls>,
     /// Whether the features tell the sources apart.
