@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::io::Cursor;
 
-use chestlight::decode::{Limits, decode};
+use chestlight::decode::{Limits, decode, decode_reduced};
 use chestlight::model::shipped;
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::preprocess;
@@ -28,19 +28,26 @@ fn rooms(criterion: &mut Criterion) {
     let jpeg = jpeg.into_inner();
     let limits = Limits::default();
     let geometry = &model.manifest.input;
+    let reduced = decode_reduced(&jpeg, &limits, geometry.at_least()).expect("a phantom's JPEG is whole");
     let tensor = preprocess(&film, geometry).expect("a phantom can be resized");
     let peer = GrayImage::from_raw(film.width(), film.height(), samples.clone()).expect("the sizes agree");
 
     let mut decoding = criterion.benchmark_group("decode");
-    decoding.bench_function("chestlight", |bencher| bencher.iter(|| decode(black_box(&jpeg), &limits)));
+    decoding.bench_function("chestlight, as for the network", |bencher| {
+        bencher.iter(|| decode_reduced(black_box(&jpeg), &limits, geometry.at_least()))
+    });
+    decoding.bench_function("chestlight, full size", |bencher| bencher.iter(|| decode(black_box(&jpeg), &limits)));
     decoding.bench_function("peer: image", |bencher| {
         bencher.iter(|| image::load_from_memory(black_box(&jpeg)).map(image::DynamicImage::into_luma8))
     });
     decoding.finish();
 
-    criterion.bench_function("gate", |bencher| bencher.iter(|| gate::judge(black_box(&film))));
+    criterion.bench_function("gate", |bencher| bencher.iter(|| gate::judge(black_box(&reduced))));
 
     let mut preprocessing = criterion.benchmark_group("preprocess");
+    preprocessing.bench_function("chestlight, reduced film", |bencher| {
+        bencher.iter(|| preprocess(black_box(&reduced), geometry))
+    });
     preprocessing.bench_function("chestlight", |bencher| bencher.iter(|| preprocess(black_box(&film), geometry)));
     preprocessing.bench_function("peer: image::imageops, resize alone", |bencher| {
         bencher.iter(|| imageops::resize(black_box(&peer), geometry.width, geometry.height, FilterType::Triangle))

@@ -1,9 +1,12 @@
 //! Radiograph to network input: the one path that device and trainer share. Pure.
 
+use std::cell::RefCell;
+
 use fast_image_resize as fr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::gate;
 use crate::radiograph::{Grey, Radiograph};
 
 /// The network's input as its manifest states it.
@@ -64,6 +67,16 @@ pub enum PreprocessError {
     Resize(#[from] fr::ResizeError),
 }
 
+impl InputGeometry {
+    /// The shorter side, pixels, that a film must keep where [`crate::decode::decode_reduced`] may reduce it: twice the
+    /// input's longer side, so that resizing still averages, and no less than what the gate asks of a film.
+    pub fn at_least(&self) -> u32 {
+        let kept = 1.0 - 2.0 * f64::from(self.margin.clamp(0.0, 0.4));
+        let twice = (2.0 * f64::from(self.width.max(self.height)) / kept).ceil() as u32;
+        twice.max(gate::MIN_SIDE)
+    }
+}
+
 /// Resizes, spreads the exposure and normalises.
 ///
 /// The exposure window is taken from the resized film's own histogram, so that a 10-bit film in a 16-bit file
@@ -72,49 +85,90 @@ pub enum PreprocessError {
 /// # Errors
 /// [`PreprocessError`].
 pub fn preprocess(radiograph: &Radiograph, geometry: &InputGeometry) -> Result<InputTensor, PreprocessError> {
-    let resized = resize(radiograph, geometry)?;
-    let exposed = expose(&resized, geometry.exposure_low, geometry.exposure_high);
-    let plane = exposed.into_iter().map(|value| (value - geometry.mean) / geometry.std).collect();
-    Ok(InputTensor { width: geometry.width as usize, height: geometry.height as usize, plane })
-}
-
-/// Resized samples on the 16-bit scale, whatever the film's depth.
-fn resize(radiograph: &Radiograph, geometry: &InputGeometry) -> Result<Vec<u16>, PreprocessError> {
-    let Fit::Stretch = geometry.fit;
-    let (samples, pixel_type): (&[u8], _) = match radiograph.pixels() {
-        Grey::U8(samples) => (samples, fr::PixelType::U8),
-        Grey::U16(samples) => (bytemuck::cast_slice(samples), fr::PixelType::U16),
-    };
-    let source = fr::images::ImageRef::new(radiograph.width(), radiograph.height(), samples, pixel_type)?;
-    let mut resized = fr::images::Image::new(geometry.width, geometry.height, pixel_type);
-    let [left, top] = [radiograph.width(), radiograph.height()]
-        .map(|side| f64::from(side) * f64::from(geometry.margin.clamp(0.0, 0.4)));
-    let (width, height) = (f64::from(radiograph.width()) - 2.0 * left, f64::from(radiograph.height()) - 2.0 * top);
-    let bilinear = fr::ResizeOptions::new()
-        .resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear))
-        .crop(left, top, width, height);
-    fr::Resizer::new().resize(&source, &mut resized, &bilinear)?;
-    Ok(match radiograph.pixels() {
-        // 257 maps 0..=255 onto 0..=65,535 exactly.
-        Grey::U8(_) => resized.buffer().iter().map(|&sample| u16::from(sample) * 257).collect(),
-        Grey::U16(_) => bytemuck::cast_slice(resized.buffer()).to_vec(),
-    })
-}
-
-/// Spreads the values between the two quantiles over 0..=255; a film without any contrast becomes all 0.
-fn expose(samples: &[u16], low: f32, high: f32) -> Vec<f32> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    let quantile = |fraction: f32| {
-        let rank = (fraction * (sorted.len().saturating_sub(1)) as f32).round() as usize;
-        sorted.get(rank).copied().map_or(0.0, f32::from)
-    };
-    let (black, white) = (quantile(low), quantile(high));
-    let span = white - black;
-    if span <= 0.0 {
-        return vec![0.0; samples.len()];
+    thread_local! {
+        static WORKSPACE: RefCell<Workspace> = RefCell::default();
     }
-    samples.iter().map(|&sample| ((f32::from(sample) - black) / span).clamp(0.0, 1.0) * 255.0).collect()
+    WORKSPACE.with_borrow_mut(|workspace| workspace.preprocess(radiograph, geometry))
+}
+
+/// Buffers that each thread keeps from one film to the next; nothing of a film is read from them again.
+#[derive(Default)]
+struct Workspace {
+    resizer: fr::Resizer,
+    resized: Option<fr::images::Image<'static>>,
+    /// Resized samples on the 16-bit scale, whatever the film's depth.
+    samples: Vec<u16>,
+    /// How many samples have each value.
+    counts: Vec<u32>,
+}
+
+impl Workspace {
+    fn preprocess(
+        &mut self,
+        radiograph: &Radiograph,
+        geometry: &InputGeometry,
+    ) -> Result<InputTensor, PreprocessError> {
+        self.resize(radiograph, geometry)?;
+        self.count();
+        let black = self.quantile(geometry.exposure_low);
+        let span = self.quantile(geometry.exposure_high) - black;
+        // A film without any contrast becomes all 0.
+        let exposed = |sample: u16| {
+            if span <= 0.0 { 0.0 } else { ((f32::from(sample) - black) / span).clamp(0.0, 1.0) * 255.0 }
+        };
+        let plane = self.samples.iter().map(|&sample| (exposed(sample) - geometry.mean) / geometry.std).collect();
+        Ok(InputTensor { width: geometry.width as usize, height: geometry.height as usize, plane })
+    }
+
+    fn resize(&mut self, radiograph: &Radiograph, geometry: &InputGeometry) -> Result<(), PreprocessError> {
+        let Fit::Stretch = geometry.fit;
+        let (samples, pixel_type): (&[u8], _) = match radiograph.pixels() {
+            Grey::U8(samples) => (samples, fr::PixelType::U8),
+            Grey::U16(samples) => (bytemuck::cast_slice(samples), fr::PixelType::U16),
+        };
+        let source = fr::images::ImageRef::new(radiograph.width(), radiograph.height(), samples, pixel_type)?;
+        let fits = |image: &fr::images::Image<'_>| {
+            (image.width(), image.height(), image.pixel_type()) == (geometry.width, geometry.height, pixel_type)
+        };
+        let kept = self.resized.take().filter(fits);
+        let mut resized = kept.unwrap_or_else(|| fr::images::Image::new(geometry.width, geometry.height, pixel_type));
+        let [left, top] = [radiograph.width(), radiograph.height()]
+            .map(|side| f64::from(side) * f64::from(geometry.margin.clamp(0.0, 0.4)));
+        let (width, height) = (f64::from(radiograph.width()) - 2.0 * left, f64::from(radiograph.height()) - 2.0 * top);
+        let bilinear = fr::ResizeOptions::new()
+            .resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear))
+            .crop(left, top, width, height);
+        self.resizer.resize(&source, &mut resized, &bilinear)?;
+        self.samples.clear();
+        match radiograph.pixels() {
+            // 257 maps 0..=255 onto 0..=65,535 exactly.
+            Grey::U8(_) => self.samples.extend(resized.buffer().iter().map(|&sample| u16::from(sample) * 257)),
+            Grey::U16(_) => self.samples.extend_from_slice(bytemuck::cast_slice(resized.buffer())),
+        }
+        self.resized = Some(resized);
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        self.counts.clear();
+        self.counts.resize(1 << 16, 0);
+        for &sample in &self.samples {
+            if let Some(count) = self.counts.get_mut(usize::from(sample)) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// The value that `fraction` of the samples are no brighter than.
+    fn quantile(&self, fraction: f32) -> f32 {
+        let rank = (fraction * self.samples.len().saturating_sub(1) as f32).round() as u32;
+        let mut seen = 0;
+        let value = self.counts.iter().position(|&count| {
+            seen += count;
+            seen > rank
+        });
+        value.unwrap_or(0) as f32
+    }
 }
 
 #[cfg(test)]

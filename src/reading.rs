@@ -138,7 +138,8 @@ pub fn read_of_age(model: &Model, bytes: &[u8], limits: &Limits, years: Option<f
 }
 
 fn read_rooms(model: &Model, bytes: &[u8], limits: &Limits, years: Option<f32>, ms: &mut Milliseconds) -> Reading {
-    let (origin, reading) = match timed(&mut ms.decode, || decode::decode(bytes, limits)) {
+    let at_least = model.manifest.input.at_least();
+    let (origin, reading) = match timed(&mut ms.decode, || decode::decode_reduced(bytes, limits, at_least)) {
         Ok(radiograph) => (radiograph.origin().cloned(), read_decoded(model, &radiograph, years, ms)),
         Err(error) => (decode::origin(bytes, limits), Reading::refused(error.refusal(), &error.to_string())),
     };

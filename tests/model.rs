@@ -28,7 +28,7 @@ fn a_golden_result_that_the_model_does_not_give_is_found() {
 #[test]
 fn one_changed_byte_of_the_network_is_found_before_it_is_run() {
     let mut files = shipped();
-    *files.onnx.last_mut().unwrap() ^= 1;
+    *files.onnx.to_mut().last_mut().unwrap() ^= 1;
     assert!(matches!(files.load(), Err(LoadError::Manifest(ManifestError::Digest { .. }))));
 }
 
@@ -38,7 +38,7 @@ fn a_network_that_is_none_is_an_error_and_no_panic() {
     for onnx in [&b""[..], b"not ONNX", &[0xFF; 64]] {
         let digest = chestlight::digest::hex(&Sha256::digest(onnx));
         let manifest = shipped().manifest.replace(&shipped().load().unwrap().manifest.digest, &digest);
-        let files = ModelFiles { manifest, onnx: onnx.to_vec() };
+        let files = ModelFiles { manifest, onnx: onnx.to_vec().into() };
         assert!(matches!(files.load(), Err(LoadError::Engine(_))));
     }
 }

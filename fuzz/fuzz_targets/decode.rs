@@ -1,14 +1,14 @@
 //! Any bytes: the decoder answers within its limits, and what it accepts walks on through gate and preprocessing.
 #![no_main]
 
-use chestlight::decode::{Limits, decode};
+use chestlight::decode::{Limits, decode_reduced};
 use chestlight::gate;
 use chestlight::preprocess::{Fit, InputGeometry, preprocess};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { max_bytes: 1 << 20, max_pixels: 1 << 20, max_alloc: 16 << 20 };
-    let Ok(radiograph) = decode(bytes, &limits) else { return };
+    let Ok(radiograph) = decode_reduced(bytes, &limits, 64) else { return };
     let pixels = u64::from(radiograph.width()) * u64::from(radiograph.height());
     assert!(pixels <= limits.max_pixels);
     let _ = gate::judge(&radiograph);
@@ -20,6 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
         exposure_high: 0.99,
         mean: 127.0,
         std: 128.0,
+        margin: 0.0,
     };
     let tensor = preprocess(&radiograph, &geometry).expect("what the decoder accepts can be preprocessed");
     assert!(tensor.plane.iter().all(|value| value.is_finite()));

@@ -39,7 +39,7 @@ pub(super) fn check_whole(bytes: &[u8]) -> Result<(), String> {
 /// bytes are passed over.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xFF)?;
+        at += memchr::memchr(0xFF, bytes.get(at..)?)?;
         match *bytes.get(at + 1)? {
             0x00 => at += 2,
             0xFF => at += 1,

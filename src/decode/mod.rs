@@ -1,6 +1,8 @@
 //! Outside bytes to a [`Radiograph`], within limits. Pure.
 
 pub mod dicom;
+mod entropy;
+mod jpeg_reduced;
 mod jpeg_structure;
 mod raster;
 mod tiff_directory;
@@ -119,6 +121,15 @@ pub fn sniff(bytes: &[u8]) -> Option<Encoding> {
 /// [`DecodeError`]; for no input does it panic, and it allocates at most about twice [`Limits::max_alloc`]
 /// beyond the input itself (samples as stored, and their grey copy).
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Radiograph, DecodeError> {
+    decode_reduced(bytes, limits, u32::MAX)
+}
+
+/// As [`decode`], but a film whose encoding gives a half, a quarter or an eighth of its size for less work may come at
+/// that size, its shorter side no smaller than `at_least` pixels. Colour is then the JPEG's own luma, Rec. 601.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_reduced(bytes: &[u8], limits: &Limits, at_least: u32) -> Result<Radiograph, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
     }
@@ -127,7 +138,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Radiograph, DecodeError> 
     }
     match sniff(bytes) {
         Some(Encoding::Dicom) => dicom::decode(bytes, limits),
-        Some(encoding) => raster::decode(bytes, encoding, limits),
+        Some(encoding) => raster::decode(bytes, encoding, limits, at_least),
         None => {
             let start: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             Err(DecodeError::UnknownFormat(start.join(" ")))

@@ -6,14 +6,22 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder};
 use image::error::ImageError;
 use image::{DynamicImage, ImageDecoder};
 
-use super::{DecodeError, Limits, jpeg_structure, tiff_directory};
+use super::{DecodeError, Limits, jpeg_reduced, jpeg_structure, tiff_directory};
 use crate::radiograph::{Encoding, Grey, Radiograph};
 
-pub(super) fn decode(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Radiograph, DecodeError> {
+pub(super) fn decode(
+    bytes: &[u8],
+    encoding: Encoding,
+    limits: &Limits,
+    at_least: u32,
+) -> Result<Radiograph, DecodeError> {
     let image = match encoding {
         Encoding::Jpeg => {
             jpeg_structure::check_whole(bytes).map_err(|detail| DecodeError::Damaged { encoding, detail })?;
-            upright(JpegDecoder::new(Cursor::new(bytes)), encoding, limits)?
+            match jpeg_reduced::decode(bytes, at_least, limits) {
+                Some(reduced) => reduced,
+                None => upright(JpegDecoder::new(Cursor::new(bytes)), encoding, limits)?,
+            }
         }
         Encoding::Png => {
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), image_limits(limits));

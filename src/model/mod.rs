@@ -6,12 +6,13 @@ mod manifest;
 mod outputs;
 mod shipped;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, Layer};
 pub use golden::{Golden, MAP_TOLERANCE};
 pub use manifest::{DataCount, Manifest, ManifestError, Provenance, Reference};
 pub use outputs::{ClassMap, Outputs};
 pub use shipped::shipped;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +24,8 @@ use thiserror::Error;
 pub struct ModelFiles {
     /// The manifest's text, TOML.
     pub manifest: String,
-    /// The network, ONNX.
-    pub onnx: Vec<u8>,
+    /// The network, ONNX. The shipped one stays where the program has it.
+    pub onnx: Cow<'static, [u8]>,
 }
 
 /// A model could not be loaded.
@@ -59,7 +60,7 @@ impl ModelFiles {
         let onnx = manifest.with_extension("onnx");
         Ok(Self {
             manifest: fs::read_to_string(manifest).map_err(named(manifest))?,
-            onnx: fs::read(&onnx).map_err(named(&onnx))?,
+            onnx: fs::read(&onnx).map_err(named(&onnx))?.into(),
         })
     }
 

@@ -6,6 +6,6 @@ use super::ModelFiles;
 pub fn shipped() -> ModelFiles {
     ModelFiles {
         manifest: include_str!("../../models/chestlight-lite0.toml").to_owned(),
-        onnx: include_bytes!("../../models/chestlight-lite0.onnx").to_vec(),
+        onnx: include_bytes!("../../models/chestlight-lite0.onnx").as_slice().into(),
     }
 }

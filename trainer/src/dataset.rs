@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
-use chestlight::decode::{DecodeError, Limits, decode};
+use chestlight::decode::{DecodeError, Limits, decode_reduced};
 use chestlight::preprocess::{InputGeometry, InputTensor, PreprocessError, preprocess};
 use thiserror::Error;
 
@@ -36,7 +36,7 @@ enum Why {
 pub fn load(index: &Index, sample: &Sample, geometry: &InputGeometry) -> Result<InputTensor, FilmError> {
     let path = index.path(&sample.film);
     let tensor = || {
-        let radiograph = decode(&fs::read(&path)?, &Limits::default())?;
+        let radiograph = decode_reduced(&fs::read(&path)?, &Limits::default(), geometry.at_least())?;
         Ok(preprocess(&radiograph, geometry)?)
     };
     tensor().map_err(|source| FilmError { path: path.clone(), source })
