@@ -26,6 +26,7 @@ enum Command {
     Override(cmd::override_reading::Arguments),
     Check(cmd::check::Arguments),
     Demo(cmd::demo::Arguments),
+    Bench(cmd::bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Override(arguments) => cmd::override_reading::run(&arguments),
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Demo(arguments) => cmd::demo::run(&arguments),
+        Command::Bench(arguments) => cmd::bench::run(&arguments),
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {

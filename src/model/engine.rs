@@ -62,6 +62,15 @@ impl Places {
     }
 }
 
+/// One step of the network as it was prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'n> {
+    /// Its name in the network's file, or what it was made into.
+    pub name: &'n str,
+    /// What it does.
+    pub operator: &'n str,
+}
+
 impl Engine {
     /// Reads ONNX bytes and prepares them for `[1, 3, height, width]` inputs. The file's outputs are `logits` `[1, 3]`
     /// and, where it has them, `map` `[1, 3, h, w]` and `distance` `[1, 1]`; all f32.
@@ -90,10 +99,25 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the tensor has another size than the manifest says, or the network fails.
     pub fn infer(&self, tensor: &InputTensor) -> Result<Outputs, EngineError> {
-        let infer = || -> TractResult<Outputs> {
+        self.walk(tensor, &mut |_| {})
+    }
+
+    /// As [`Self::infer`], layer by layer: `done` hears of each layer when it was computed.
+    ///
+    /// # Errors
+    /// As [`Self::infer`].
+    pub fn walk(&self, tensor: &InputTensor, done: &mut dyn FnMut(Layer<'_>)) -> Result<Outputs, EngineError> {
+        let mut infer = || -> TractResult<Outputs> {
             let planes = tensor.plane.repeat(3);
             let input = Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &planes)?;
-            let outputs = self.plan.run(tvec!(input.into()))?;
+            let outputs = self.plan.spawn()?.run_plan_with_eval(tvec!(input.into()), |context, state, node, inputs| {
+                let outputs = match state {
+                    Some(state) => state.eval(context, node.op.as_op(), inputs),
+                    None => node.op.eval(context, inputs),
+                };
+                done(Layer { name: &node.name, operator: &node.op.name() });
+                outputs
+            })?;
             let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
                 let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
                 let view = output.to_plain_array_view::<f32>()?;
