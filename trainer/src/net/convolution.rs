@@ -379,7 +379,8 @@ mod tests {
             let pairs = ours(&convolution, &x, &weight, &bias).into_iter().zip(burns(&convolution, &x, &weight, &bias));
             for (part, (ours, burns)) in ["output", "input", "weight"].iter().zip(pairs) {
                 assert_eq!(ours.len(), burns.len(), "{part} of {case:?}");
-                let scale = burns.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+                // Thousands of products of up to 1 may add up to nearly nothing, but not their roundings.
+                let scale = burns.iter().fold(10.0f32, |most, value| most.max(value.abs()));
                 for (ours, burns) in ours.iter().zip(&burns) {
                     assert!((ours - burns).abs() <= 1e-5 * scale, "{part} of {case:?}: {ours} and {burns}");
                 }
