@@ -110,14 +110,15 @@ impl Engine {
         let mut infer = || -> TractResult<Outputs> {
             let planes = tensor.plane.repeat(3);
             let input = Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &planes)?;
-            let outputs = self.plan.spawn()?.run_plan_with_eval(tvec!(input.into()), |context, state, node, inputs| {
-                let outputs = match state {
-                    Some(state) => state.eval(context, node.op.as_op(), inputs),
-                    None => node.op.eval(context, inputs),
-                };
-                done(Layer { name: &node.name, operator: &node.op.name() });
-                outputs
-            })?;
+            let outputs =
+                self.plan.spawn()?.run_plan_with_eval(tvec!(input.into()), |context, state, node, inputs| {
+                    let outputs = match state {
+                        Some(state) => state.eval(context, node.op.as_op(), inputs),
+                        None => node.op.eval(context, inputs),
+                    };
+                    done(Layer { name: &node.name, operator: &node.op.name() });
+                    outputs
+                })?;
             let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
                 let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
                 let view = output.to_plain_array_view::<f32>()?;
