@@ -28,7 +28,7 @@ pub fn describe() -> Machine {
         architecture: std::env::consts::ARCH,
         cores: thread::available_parallelism().map_or(1, usize::from),
         vector_units: vector_units(),
-        memory_mib: rustix::system::sysinfo().totalram as u64 * u64::from(rustix::system::sysinfo().mem_unit) >> 20,
+        memory_mib: memory_mib().unwrap_or_default(),
         kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
     }
 }
@@ -40,11 +40,18 @@ fn processor() -> Option<String> {
     Some(name.trim_end_matches('\0').to_owned())
 }
 
+fn memory_mib() -> Option<u64> {
+    Some(kib(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")? / 1_024)
+}
+
 /// Most memory that this process had resident, MiB.
 pub fn peak_memory_mib() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib: f64 = field(&status, "VmHWM")?.trim_end_matches("kB").trim().parse().ok()?;
-    Some((kib / 1024.0 * 10.0).round() / 10.0)
+    let kib = kib(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM")?;
+    Some((kib as f64 / 102.4).round() / 10.0)
+}
+
+fn kib(file: &str, name: &str) -> Option<u64> {
+    field(file, name)?.trim_end_matches("kB").trim_end().parse().ok()
 }
 
 /// The value of the first line `NAME: VALUE`.
