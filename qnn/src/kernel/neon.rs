@@ -1,0 +1,74 @@
+//! NEON, which every aarch64 processor has: products in 16 bits (`smull`), added in pairs to 32 (`sadalp`).
+#![allow(unsafe_code, reason = "loads and stores of vectors go through pointers")]
+#![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
+
+super::aarch64::kernels!("neon", [1 2], 2);
+
+/// Of two channels each, in two parts.
+type Sums = [int32x4_t; 8];
+
+const SHIFT: i32 = 128;
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_products(sums: &mut Sums, x: int8x16_t, weights: &[int8x16_t; 4]) {
+    for (at, weights) in weights.iter().enumerate() {
+        let low = vmull_s8(vget_low_s8(*weights), vget_low_s8(x));
+        sums[2 * at] = vpadalq_s16(sums[2 * at], low);
+        sums[2 * at + 1] = vpadalq_s16(sums[2 * at + 1], vmull_high_s8(*weights, x));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn gather(sums: &Sums) -> [int32x4_t; 4] {
+    [0, 1, 2, 3].map(|at| vpaddq_s32(sums[2 * at], sums[2 * at + 1]))
+}
+
+/// Every channel by itself: bytes and weights widened to 16 bits, multiplied and added in 32 (`smlal`).
+#[target_feature(enable = "neon")]
+pub(super) fn depthwise(block: &mut Block<'_>) {
+    let groups = block.taps.div_ceil(4);
+    let pixels = block.pixels();
+    for panel in 0..block.stride.div_ceil(PANEL) {
+        let from = panel * PANEL;
+        let channels = (block.stride - from).min(PANEL);
+        for pixel in 0..pixels {
+            // SAFETY: a panel's biases are four vectors of four numbers.
+            let mut sums =
+                [0, 1, 2, 3].map(|at| unsafe { vld1q_s32(block.rounding.bias[panel].0.as_ptr().add(4 * at)) });
+            for group in 0..groups {
+                // SAFETY: a line is 64 bytes; this splits them by tap.
+                let int8x16x4_t(one, two, three, four) =
+                    unsafe { vld4q_s8(block.weights[panel * groups + group].0.as_ptr()) };
+                for (tap, weights) in (4 * group..block.taps).zip([one, two, three, four]) {
+                    let x = &block.x[block.offsets[tap * pixels + pixel] as usize + from..][..channels];
+                    let x = load(x);
+                    let [low, high] = [vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x)].map(|x| vreinterpretq_s16_u16(x));
+                    let weights = [vmovl_s8(vget_low_s8(weights)), vmovl_high_s8(weights)];
+                    sums[0] = vmlal_s16(sums[0], vget_low_s16(low), vget_low_s16(weights[0]));
+                    sums[1] = vmlal_high_s16(sums[1], low, weights[0]);
+                    sums[2] = vmlal_s16(sums[2], vget_low_s16(high), vget_low_s16(weights[1]));
+                    sums[3] = vmlal_high_s16(sums[3], high, weights[1]);
+                }
+            }
+            let bytes = packed(block.rounding.bounds, &sums, &block.rounding.scale[panel]);
+            store(bytes, &mut block.out[pixel * block.stride + from..][..channels]);
+        }
+    }
+}
+
+/// 16 bytes, or fewer with zeros behind them.
+#[inline]
+#[target_feature(enable = "neon")]
+fn load(bytes: &[u8]) -> uint8x16_t {
+    if bytes.len() == PANEL {
+        // SAFETY: the pointer has 16 bytes behind it.
+        unsafe { vld1q_u8(bytes.as_ptr()) }
+    } else {
+        let mut all = [0; PANEL];
+        all[..bytes.len()].copy_from_slice(bytes);
+        // SAFETY: as above.
+        unsafe { vld1q_u8(all.as_ptr()) }
+    }
+}

@@ -1,0 +1,89 @@
+//! Plain Rust, for every processor: what the other kernels are held to, and what they are made of where a compiler
+//! makes good vector code of it.
+#![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
+
+use super::{Block, Bounds, Sum};
+use crate::rounding::PANEL;
+
+pub(super) fn dense(block: &mut Block<'_>) {
+    let pixels = block.pixels();
+    let steps = block.taps * block.depth;
+    for (pixel, out) in block.out.chunks_exact_mut(block.stride).enumerate() {
+        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
+            let mut sums = block.rounding.bias[panel].0;
+            for tap in 0..block.taps {
+                let from = block.offsets[tap * pixels + pixel] as usize;
+                let x = &block.x[from..from + 4 * block.depth];
+                let lines = &block.weights[panel * steps + tap * block.depth..][..block.depth];
+                for (x, line) in x.as_chunks::<4>().0.iter().zip(lines) {
+                    for (sum, weights) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
+                        *sum = sum.wrapping_add(dot(x, weights));
+                    }
+                }
+            }
+            finish(block.rounding.bounds, &sums, &block.rounding.scale[panel].0, out);
+        }
+    }
+}
+
+pub(super) fn depthwise(block: &mut Block<'_>) {
+    let pixels = block.pixels();
+    let groups = block.taps.div_ceil(4);
+    for (pixel, out) in block.out.chunks_exact_mut(block.stride).enumerate() {
+        for (panel, out) in out.chunks_mut(PANEL).enumerate() {
+            let mut sums = block.rounding.bias[panel].0;
+            for tap in 0..block.taps {
+                let from = block.offsets[tap * pixels + pixel] as usize + panel * PANEL;
+                let line = &block.weights[panel * groups + tap / 4].0;
+                for (channel, (sum, x)) in sums.iter_mut().zip(&block.x[from..from + out.len()]).enumerate() {
+                    *sum = sum.wrapping_add(i32::from(*x) * i32::from(line[4 * channel + tap % 4]));
+                }
+            }
+            finish(block.rounding.bounds, &sums, &block.rounding.scale[panel].0, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot(x: &[u8; 4], weights: &[i8; 4]) -> i32 {
+    x.iter().zip(weights).map(|(x, weight)| i32::from(*x) * i32::from(*weight)).sum()
+}
+
+#[inline(always)]
+fn finish(bounds: Bounds, sums: &[i32; PANEL], scales: &[f32; PANEL], out: &mut [u8]) {
+    for ((sum, scale), out) in sums.iter().zip(scales).zip(out) {
+        *out = bounds.byte(*sum as f32 * scale);
+    }
+}
+
+#[inline(always)]
+pub(super) fn add(sum: &Sum, one: &[u8], other: &[u8], out: &mut [u8]) {
+    let [zero, other_zero] = sum.zeros.map(i32::from);
+    let [scale, other_scale] = sum.scales;
+    for ((one, other), out) in one.iter().zip(other).zip(out) {
+        let one = (i32::from(*one) - zero) as f32 * scale;
+        let other = (i32::from(*other) - other_zero) as f32 * other_scale;
+        *out = sum.bounds.byte(one + other);
+    }
+}
+
+#[inline(always)]
+pub(super) fn max(largest: &mut [u8], bytes: &[u8]) {
+    for (largest, byte) in largest.iter_mut().zip(bytes) {
+        *largest = (*largest).max(*byte);
+    }
+}
+
+#[inline(always)]
+pub(super) fn accumulate(sums: &mut [i32], bytes: &[u8]) {
+    for (sum, byte) in sums.iter_mut().zip(bytes) {
+        *sum += i32::from(*byte);
+    }
+}
+
+#[inline(always)]
+pub(super) fn quantize(per_step: f32, bounds: Bounds, numbers: &[f32], bytes: &mut [u8]) {
+    for (number, byte) in numbers.iter().zip(bytes) {
+        *byte = bounds.byte(number * per_step);
+    }
+}

@@ -1,0 +1,177 @@
+//! The loops over vectors of 32 bytes, once for each way to multiply bytes that a processor may have.
+
+/// Writes the kernels of a module that has `Weights`, `Bytes`, `weights`, `bytes` and `add_products`.
+///
+/// A line of weights is two vectors of eight channels each; `$most` pixels keep their sums in registers at a time.
+macro_rules! kernels {
+    ($features:literal, [$($pixels:literal)*], $most:literal) => {
+        use std::arch::x86_64::*;
+
+        use $crate::kernel::{Block, Line, scalar};
+        use $crate::rounding::{Bounds, Lanes, PANEL};
+
+        #[target_feature(enable = $features)]
+        pub(in crate::kernel) fn dense(block: &mut Block<'_>) {
+            let tiles = block.pixels().div_ceil($most).max(1);
+            for panel in 0..block.stride.div_ceil(PANEL) {
+                let mut pixel = 0;
+                for tile in 0..tiles {
+                    // Tiles of even size, so that none is left with a pixel or two.
+                    let end = block.pixels() * (tile + 1) / tiles;
+                    match end - pixel {
+                        $($pixels => self::tile::<$pixels>(block, panel, pixel),)*
+                        _ => {}
+                    }
+                    pixel = end;
+                }
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        fn tile<const PIXELS: usize>(block: &mut Block<'_>, panel: usize, pixel: usize) {
+            let steps = block.taps * block.depth;
+            let lines = block.weights[panel * steps..][..steps].as_ptr();
+            let mut sums = [halves(&block.rounding.bias[panel]); PIXELS];
+            for tap in 0..block.taps {
+                let offsets = &block.offsets[tap * block.pixels() + pixel..][..PIXELS];
+                let x: [*const u8; PIXELS] =
+                    // SAFETY: `Block` has checked that `4 * depth` bytes lie behind every offset in `x`.
+                    std::array::from_fn(|at| unsafe { block.x.as_ptr().add(offsets[at] as usize) });
+                for group in 0..block.depth {
+                    // SAFETY: a panel has `taps * depth` lines of 64 bytes.
+                    let line = unsafe { &*lines.add(tap * block.depth + group) };
+                    let halves = line_halves(line);
+                    let weights = [weights(halves[0]), weights(halves[1])];
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        // SAFETY: as above, the group's four bytes lie in `x`.
+                        let x = bytes(_mm256_set1_epi32(unsafe { x.add(4 * group).cast::<i32>().read_unaligned() }));
+                        for (sum, weights) in sums.iter_mut().zip(&weights) {
+                            *sum = add_products(*sum, &x, weights);
+                        }
+                    }
+                }
+            }
+            let scale = scales(&block.rounding.scale[panel]);
+            let from = panel * PANEL;
+            let channels = (block.stride - from).min(PANEL);
+            for (number, sums) in sums.iter().enumerate() {
+                let bytes = packed(block.rounding.bounds, sums, &scale);
+                store(bytes, &mut block.out[(pixel + number) * block.stride + from..][..channels]);
+            }
+        }
+
+        #[target_feature(enable = $features)]
+        pub(in crate::kernel) fn depthwise(block: &mut Block<'_>) {
+            if block.stride < 8 {
+                return scalar::depthwise(block);
+            }
+            let groups = block.taps.div_ceil(4);
+            let pixels = block.pixels();
+            for panel in 0..block.stride.div_ceil(PANEL) {
+                let from = panel * PANEL;
+                let channels = (block.stride - from).min(PANEL);
+                let bias = halves(&block.rounding.bias[panel]);
+                let scale = scales(&block.rounding.scale[panel]);
+                for pixel in 0..pixels {
+                    let mut sums = bias;
+                    for group in 0..groups {
+                        let mut x = [_mm_setzero_si128(); 4];
+                        for (tap, x) in x.iter_mut().enumerate() {
+                            // Beyond the last tap the weights are 0, and any byte will do.
+                            let tap = (4 * group + tap).min(block.taps - 1);
+                            *x = load(&block.x[block.offsets[tap * pixels + pixel] as usize + from..][..channels]);
+                        }
+                        let low = [_mm_unpacklo_epi8(x[0], x[1]), _mm_unpacklo_epi8(x[2], x[3])];
+                        let high = [_mm_unpackhi_epi8(x[0], x[1]), _mm_unpackhi_epi8(x[2], x[3])];
+                        let x = [
+                            bytes(interleaved(low[0], low[1])),
+                            bytes(interleaved(high[0], high[1])),
+                        ];
+                        let line = line_halves(&block.weights[panel * groups + group]);
+                        let weights = [weights(line[0]), weights(line[1])];
+                        for ((sum, x), weights) in sums.iter_mut().zip(&x).zip(&weights) {
+                            *sum = add_products(*sum, x, weights);
+                        }
+                    }
+                    let bytes = packed(block.rounding.bounds, &sums, &scale);
+                    store(bytes, &mut block.out[pixel * block.stride + from..][..channels]);
+                }
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn interleaved(one: __m128i, other: __m128i) -> __m256i {
+            _mm256_set_m128i(_mm_unpackhi_epi16(one, other), _mm_unpacklo_epi16(one, other))
+        }
+
+        /// Sums of 16 channels to their bytes.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn packed(bounds: Bounds, sums: &[__m256i; 2], scale: &[__m256; 2]) -> __m128i {
+            let mut steps = [_mm256_setzero_si256(); 2];
+            for ((steps, sums), scale) in steps.iter_mut().zip(sums).zip(scale) {
+                let number = _mm256_mul_ps(_mm256_cvtepi32_ps(*sums), *scale);
+                let number = _mm256_max_ps(number, _mm256_set1_ps(bounds.low));
+                let number = _mm256_min_ps(number, _mm256_set1_ps(bounds.high));
+                let number = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(number);
+                *steps = _mm256_add_epi32(_mm256_cvttps_epi32(number), _mm256_set1_epi32(i32::from(bounds.zero_point)));
+            }
+            let [low, high] = steps;
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
+            _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn halves(lanes: &Lanes<i32>) -> [__m256i; 2] {
+            let lanes = (&raw const lanes.0).cast::<__m256i>();
+            // SAFETY: 16 numbers of 4 bytes are two vectors of 32 bytes, and aligned.
+            unsafe { [_mm256_load_si256(lanes), _mm256_load_si256(lanes.add(1))] }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn scales(lanes: &Lanes<f32>) -> [__m256; 2] {
+            let lanes = (&raw const lanes.0).cast::<f32>();
+            // SAFETY: 16 numbers of 4 bytes are two vectors of 32 bytes, and aligned.
+            unsafe { [_mm256_load_ps(lanes), _mm256_load_ps(lanes.add(8))] }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn line_halves(line: &Line) -> [__m256i; 2] {
+            let line = (&raw const line.0).cast::<__m256i>();
+            // SAFETY: a line is two vectors of 32 bytes, and aligned.
+            unsafe { [_mm256_load_si256(line), _mm256_load_si256(line.add(1))] }
+        }
+
+        /// 16 bytes, or 8 with zeros behind them.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn load(bytes: &[u8]) -> __m128i {
+            match bytes.len() {
+                // SAFETY: the pointer has 16 bytes behind it.
+                PANEL => unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) },
+                // SAFETY: the slice has eight bytes: a depthwise layer's stride is a multiple of eight.
+                _ => unsafe { _mm_loadl_epi64(bytes[..8].as_ptr().cast()) },
+            }
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn store(bytes: __m128i, out: &mut [u8]) {
+            match out.len() {
+                // SAFETY: the pointer has 16 bytes behind it.
+                PANEL => unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) },
+                // SAFETY: the slice has eight bytes.
+                8 => unsafe { _mm_storel_epi64(out.as_mut_ptr().cast(), bytes) },
+                _ => {
+                    let all = _mm_cvtsi128_si64(bytes).to_le_bytes();
+                    out.copy_from_slice(&all[..out.len()]);
+                }
+            }
+        }
+    };
+}
+pub(super) use kernels;
