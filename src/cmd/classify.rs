@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use chestlight::decode::Limits;
-use chestlight::model::Model;
+use chestlight::model::{EngineKind, EngineOptions, Model};
 use chestlight::reading::{self, Milliseconds, Reading};
 use chestlight::refusal::Refusal;
 use chestlight::show::{NOTICE, style};
@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{Failure, Outcome, load_model, usage};
+use super::{Failure, Outcome, load_model_with, usage};
 
 /// Read films and print a verdict for each
 #[derive(clap::Args)]
@@ -43,11 +43,33 @@ pub struct Arguments {
     /// Read with this model's manifest instead of the shipped model
     #[arg(long, value_name = "MANIFEST")]
     model: Option<PathBuf>,
+    /// What runs the network: auto takes qnn (integers) where it can run every quantized layer, else tract (floats)
+    #[arg(long, value_enum, default_value = "auto")]
+    engine: EngineArgument,
+}
+
+/// [`EngineKind`] on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum EngineArgument {
+    Auto,
+    Tract,
+    Qnn,
+}
+
+impl From<EngineArgument> for EngineKind {
+    fn from(argument: EngineArgument) -> Self {
+        match argument {
+            EngineArgument::Auto => Self::Auto,
+            EngineArgument::Tract => Self::Tract,
+            EngineArgument::Qnn => Self::Qnn,
+        }
+    }
 }
 
 /// Reads every film once and prints it in its place.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
-    let model = load_model(arguments.model.as_deref())?;
+    let options = EngineOptions { kind: arguments.engine.into(), ..EngineOptions::default() };
+    let model = load_model_with(arguments.model.as_deref(), &options)?;
     let films: Vec<Input> = arguments.paths.iter().flat_map(|path| inputs(path)).collect();
     if films.is_empty() {
         return Err(usage(anyhow!("there are no films in {}", listed(&arguments.paths))));

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
-use chestlight::model::Model;
+use chestlight::model::{EngineOptions, Model};
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,12 @@ pub fn told(error: &Error) -> String {
 
 /// Loads the model of a manifest, or the shipped one.
 pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
-    let loaded = Model::load(manifest);
+    load_model_with(manifest, &EngineOptions::default())
+}
+
+/// As [`load_model`], run as the options say.
+pub fn load_model_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Model, Failure> {
+    let loaded = Model::load_with(manifest, options);
     match manifest {
         None => loaded.context("the shipped model does not load").map_err(Failure::from),
         Some(_) => loaded

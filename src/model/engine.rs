@@ -1,7 +1,9 @@
-//! The network itself, run by tract on the CPU.
+//! The network itself, run on the CPU: in integers by `chestlight-qnn` where its file is quantized, else by tract.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use chestlight_qnn::{Int8, Report, Team};
 use thiserror::Error;
 use tract_onnx::prelude::*;
 
@@ -24,11 +26,42 @@ impl EngineError {
     }
 }
 
+/// What runs a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// [`Qnn`](Self::Qnn) where it can run every quantized layer of the network, else [`Tract`](Self::Tract).
+    #[default]
+    Auto,
+    /// tract, in floats.
+    Tract,
+    /// `chestlight-qnn`, in integers of 8 bits.
+    Qnn,
+}
+
+/// How a network shall be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// What runs it.
+    pub kind: EngineKind,
+    /// Threads that share the work of one radiograph; only `chestlight-qnn` has more than one.
+    pub threads: NonZeroUsize,
+}
+
+impl Default for EngineOptions {
+    /// [`EngineKind::Auto`] on one thread.
+    fn default() -> Self {
+        Self { kind: EngineKind::Auto, threads: NonZeroUsize::MIN }
+    }
+}
+
 /// A network prepared for one input size; cheap to clone, usable from several threads at once.
 #[derive(Clone)]
 pub struct Engine {
     plan: Arc<TypedRunnableModel>,
     places: Places,
+    team: Team,
+    kind: EngineKind,
+    layers: Arc<Report>,
 }
 
 /// Where each output that a unit reads stands among those of the file; others are passed over.
@@ -72,21 +105,57 @@ pub struct Layer<'n> {
 }
 
 impl Engine {
+    /// As [`load_with`](Self::load_with), by default.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load(onnx: &[u8], input: &InputGeometry) -> Result<Self, EngineError> {
+        Self::load_with(onnx, input, &EngineOptions::default())
+    }
+
     /// Reads ONNX bytes and prepares them for `[1, 3, height, width]` inputs. The file's outputs are `logits` `[1, 3]`
     /// and, where it has them, `map` `[1, 3, h, w]` and `distance` `[1, 1]`; all f32.
     ///
     /// # Errors
-    /// [`EngineError`] when the bytes are not ONNX, an operator is unknown, or the shapes are others.
-    pub fn load(onnx: &[u8], input: &InputGeometry) -> Result<Self, EngineError> {
+    /// [`EngineError`] when the bytes are not ONNX, an operator is unknown, or the shapes are others; and where
+    /// [`EngineKind::Qnn`] is asked for, when not every layer can be run in integers.
+    pub fn load_with(onnx: &[u8], input: &InputGeometry, options: &EngineOptions) -> Result<Self, EngineError> {
         let shape = [1, 3, input.height as usize, input.width as usize];
+        let read = |reader: tract_onnx::Onnx| -> TractResult<(Places, TypedModel)> {
+            let model = reader.model_for_read(&mut &*onnx)?.with_input_fact(0, f32::fact(shape).into())?;
+            Ok((Places::of(&model)?, model.into_typed()?))
+        };
         let load = || -> TractResult<_> {
-            let model = tract_onnx::onnx().model_for_read(&mut &*onnx)?.with_input_fact(0, f32::fact(shape).into())?;
-            let places = Places::of(&model)?;
+            let team = Team::new(options.threads.get())?;
+            let mut layers = Report::default();
+            let mut integers = None;
+            if options.kind != EngineKind::Tract {
+                let (places, typed) = read(chestlight_qnn::onnx())?;
+                let model;
+                (model, layers) = Int8::default().with_team(team.clone()).apply(&typed)?;
+                integers = layers.is_complete().then_some((places, model));
+            }
+            let kind = if integers.is_some() { EngineKind::Qnn } else { EngineKind::Tract };
+            if kind != options.kind && options.kind == EngineKind::Qnn {
+                return Err(TractError::msg(format!("it cannot be run in integers: {layers}")));
+            }
+            let (places, model) = integers.map_or_else(|| read(tract_onnx::onnx()), Ok)?;
             let model = model.into_optimized()?;
             places.check(&model)?;
-            Ok(Self { plan: model.into_runnable()?, places })
+            Ok(Self { plan: model.into_runnable()?, places, team, kind, layers: Arc::new(layers) })
         };
         load().map_err(EngineError::new("cannot be loaded"))
+    }
+
+    /// What runs it: [`EngineKind::Tract`] or [`EngineKind::Qnn`].
+    pub fn kind(&self) -> EngineKind {
+        self.kind
+    }
+
+    /// Which layers can be run in integers, and which quantized ones cannot and why; empty when
+    /// [`EngineKind::Tract`] was asked for.
+    pub fn layers(&self) -> &Report {
+        &self.layers
     }
 
     /// Whether [`Outputs::distance`] is told.
@@ -106,19 +175,21 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::infer`].
-    pub fn walk(&self, tensor: &InputTensor, done: &mut dyn FnMut(Layer<'_>)) -> Result<Outputs, EngineError> {
+    pub fn walk(&self, tensor: &InputTensor, done: &mut (dyn FnMut(Layer<'_>) + Send)) -> Result<Outputs, EngineError> {
         let mut infer = || -> TractResult<Outputs> {
             let planes = tensor.plane.repeat(3);
             let input = Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &planes)?;
-            let outputs =
-                self.plan.spawn()?.run_plan_with_eval(tvec!(input.into()), |context, state, node, inputs| {
+            let input = tvec!(input.into());
+            let outputs = self.team.run(|| {
+                self.plan.spawn()?.run_plan_with_eval(input, |context, state, node, inputs| {
                     let outputs = match state {
                         Some(state) => state.eval(context, node.op.as_op(), inputs),
                         None => node.op.eval(context, inputs),
                     };
                     done(Layer { name: &node.name, operator: &node.op.name() });
                     outputs
-                })?;
+                })
+            })?;
             let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
                 let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
                 let view = output.to_plain_array_view::<f32>()?;

@@ -6,7 +6,7 @@ mod manifest;
 mod outputs;
 mod shipped;
 
-pub use engine::{Engine, EngineError, Layer};
+pub use engine::{Engine, EngineError, EngineKind, EngineOptions, Layer};
 pub use golden::{Golden, MAP_TOLERANCE};
 pub use manifest::{DataCount, Manifest, ManifestError, Provenance, Reference};
 pub use outputs::{ClassMap, Outputs};
@@ -64,14 +64,22 @@ impl ModelFiles {
         })
     }
 
-    /// Checks the manifest against the network and prepares the network for inference.
+    /// As [`load_with`](Self::load_with), by default.
     ///
     /// # Errors
     /// [`LoadError::Manifest`] or [`LoadError::Engine`].
     pub fn load(&self) -> Result<Model, LoadError> {
+        self.load_with(&EngineOptions::default())
+    }
+
+    /// Checks the manifest against the network and prepares the network for inference.
+    ///
+    /// # Errors
+    /// [`LoadError::Manifest`] or [`LoadError::Engine`].
+    pub fn load_with(&self, options: &EngineOptions) -> Result<Model, LoadError> {
         let manifest = Manifest::parse(&self.manifest)?;
         manifest.check_digest(&self.onnx)?;
-        let engine = Engine::load(&self.onnx, &manifest.input)?;
+        let engine = Engine::load_with(&self.onnx, &manifest.input, options)?;
         if manifest.gate.is_some() && !engine.tells_distance() {
             // Such a model would let every film pass while its manifest promises that it refuses some.
             return Err(ManifestError::Value {
@@ -98,6 +106,14 @@ impl Model {
     /// # Errors
     /// [`LoadError`].
     pub fn load(manifest: Option<&Path>) -> Result<Self, LoadError> {
-        manifest.map_or_else(|| Ok(shipped()), ModelFiles::read)?.load()
+        Self::load_with(manifest, &EngineOptions::default())
+    }
+
+    /// As [`load`](Self::load), run as the options say.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Self, LoadError> {
+        manifest.map_or_else(|| Ok(shipped()), ModelFiles::read)?.load_with(options)
     }
 }

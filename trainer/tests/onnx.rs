@@ -4,7 +4,7 @@
 
 use burn::prelude::*;
 use burn::tensor::TensorData;
-use chestlight::model::{Engine, Outputs};
+use chestlight::model::{Engine, EngineKind, EngineOptions, Outputs};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::{Fit, InputGeometry, InputTensor, preprocess};
 use chestlight::verdict::Class;
@@ -97,6 +97,21 @@ fn int8_onnx_gives_almost_the_same_and_no_weight_stays_in_f32() {
             // Random weights amplify rounding more than trained ones do; a wrong scale anywhere turns the logits.
             assert!(cosine(&exact, &rounded) > 0.98, "{architecture:?}: {exact:?} against {rounded:?}");
         }
+    }
+}
+
+#[test]
+fn every_int8_network_runs_in_integers_and_an_f32_one_is_refused_there() {
+    let in_integers = |onnx: &[u8]| {
+        let options = EngineOptions { kind: EngineKind::Qnn, ..EngineOptions::default() };
+        Engine::load_with(onnx, &geometry(), &options).map(|engine| engine.kind())
+    };
+    for architecture in Architecture::ALL {
+        let graph = Graph::of(&net(architecture), [64, 64]);
+        let files = onnx::files(graph, &films(), &Int8::default(), &mut || {}).unwrap();
+        assert_eq!(in_integers(&files.int8).unwrap(), EngineKind::Qnn, "{architecture:?}");
+        let refused = in_integers(&files.float).unwrap_err().to_string();
+        assert!(refused.contains("it cannot be run in integers: 0 layers"), "{refused}");
     }
 }
 
