@@ -7,6 +7,7 @@
     reason = "a test says what it expects by unwrapping"
 )]
 
+mod dicom_writer;
 mod running_unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::symlink;
 
+use dicom_writer::{DEFLATED, EXPLICIT, Film, data_set_at, deflate, rle};
 use image::{EncodableLayout, GrayImage, ImageBuffer, ImageFormat, Luma, PixelWithColorType, Rgb};
 use running_unit::{Site, digest, film};
 
@@ -78,7 +80,10 @@ fn bad_films() -> Vec<(String, Vec<u8>)> {
             add("wrong.jpg", [head, &noise(index as u64 * 3 + length, length as usize)].concat());
         }
     }
-    for index in 0..9 {
+    for (kind, dicom) in hostile_dicom() {
+        add(kind, dicom);
+    }
+    for index in 0..4 {
         let mut dicom = vec![0; 128];
         dicom.extend(b"DICM");
         dicom.extend(noise(index, 3_000));
@@ -99,6 +104,26 @@ fn bad_films() -> Vec<(String, Vec<u8>)> {
         add("heavy.png", [film(1, ImageFormat::Png), noise(index, 1_200_000)].concat());
     }
     films
+}
+
+/// DICOM objects that ask for more memory or stack than any film needs.
+fn hostile_dicom() -> [(&'static str, Vec<u8>); 5] {
+    let film = |side| Film::new(side, side, 8, 8);
+    let behind_meta = |data_set: &[u8]| {
+        let film = film(8).pixels8(&[0; 64]).write(EXPLICIT);
+        [&film[..data_set_at(&film)], data_set].concat()
+    };
+    let deflated = film(8).pixels8(&[0; 64]).write(DEFLATED);
+    let bomb = [&deflated[..data_set_at(&deflated)], &deflate(&vec![0; 300 << 20])].concat();
+    let sequence_and_item = b"\x09\0\x01\x10SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF";
+    let rle_syntax = "1.2.840.10008.1.2.5";
+    [
+        ("deflated.dcm", bomb),
+        ("nested.dcm", behind_meta(&sequence_and_item.repeat(40_000))),
+        ("length.dcm", behind_meta(b"\x09\0\x01\x10UN\0\0\xF0\xFF\xFF\xFFx")),
+        ("vast.dcm", film(65_535).fragments(vec![rle(&[vec![0; 64]])]).write(rle_syntax)),
+        ("short.dcm", film(8_000).fragments(vec![rle(&[vec![0; 64]])]).write(rle_syntax)),
+    ]
 }
 
 type Rgb16 = ImageBuffer<Rgb<u16>, Vec<u16>>;

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
-use chestlight::decode::Limits;
+use chestlight::decode::{Limits, dicom};
 use chestlight::model::{EngineKind, EngineOptions, Model};
 use chestlight::reading::{self, Milliseconds, Reading};
 use chestlight::refusal::Refusal;
@@ -70,7 +70,11 @@ impl From<EngineArgument> for EngineKind {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let options = EngineOptions { kind: arguments.engine.into(), ..EngineOptions::default() };
     let model = load_model_with(arguments.model.as_deref(), &options)?;
-    let films: Vec<Input> = arguments.paths.iter().flat_map(|path| inputs(path)).collect();
+    let mut passed_over = 0;
+    let films: Vec<Input> = arguments.paths.iter().flat_map(|path| inputs(path, &mut passed_over)).collect();
+    if passed_over > 0 {
+        anstream::eprintln!("chestlight: {passed_over} index files passed over (DICOMDIR and the like)");
+    }
     if films.is_empty() {
         return Err(usage(anyhow!("there are no films in {}", listed(&arguments.paths))));
     }
@@ -128,26 +132,40 @@ struct Input {
 /// Files that lie beside films and are none.
 const INDEX_FILES: [&str; 5] = ["index.csv", "index.html", "DICOMDIR", "Thumbs.db", "desktop.ini"];
 
-/// The file itself, or what a folder holds, sorted; a file named by the user is never passed over.
-fn inputs(path: &Path) -> Vec<Input> {
+/// The file itself, or what a folder holds, sorted; a file named by the user is never passed over. Counts the index
+/// files that are.
+fn inputs(path: &Path, passed_over: &mut usize) -> Vec<Input> {
     if !path.is_dir() {
         return vec![Input { path: path.to_owned(), hindrance: None }];
     }
-    let passed_over =
-        |name: &str| name.starts_with('.') || INDEX_FILES.iter().any(|index| name.eq_ignore_ascii_case(index));
+    let is_index = |name: &str| INDEX_FILES.iter().any(|index| name.eq_ignore_ascii_case(index));
     WalkDir::new(path)
         .follow_links(true)
         .sort_by_file_name()
         .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !passed_over(&entry.file_name().to_string_lossy()))
+        .filter_entry(|entry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.'))
         .filter_map(|entry| match entry {
             Ok(entry) if entry.file_type().is_dir() => None,
+            Ok(entry) if is_index(&entry.file_name().to_string_lossy()) || is_dicom_directory(entry.path()) => {
+                *passed_over += 1;
+                None
+            }
             Ok(entry) => Some(Input { path: entry.into_path(), hindrance: None }),
             Err(error) => {
                 Some(Input { path: error.path().unwrap_or(path).to_owned(), hindrance: Some(error.to_string()) })
             }
         })
         .collect()
+}
+
+/// Whether the file is a DICOMDIR under another name; its meta information, which tells, is at its beginning.
+fn is_dicom_directory(path: &Path) -> bool {
+    const META: u64 = 4_096;
+    let mut head = Vec::new();
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file
+        && File::open(path).and_then(|file| file.take(META).read_to_end(&mut head)).is_ok()
+        && dicom::is_directory(&head)
 }
 
 /// A reading, and the film under what speaks for its verdict where that is asked for.

@@ -29,7 +29,8 @@ pub enum Change {
 /// Takes what inotify tells; called on the watcher's own thread.
 type Send = Arc<dyn Fn(Change) + std::marker::Send + Sync>;
 
-/// A watched folder with its subfolders. Names that begin with a dot are passed over; links are not followed.
+/// A watched folder with its subfolders. Names that begin with a dot are passed over, and so is the index `DICOMDIR` of
+/// a medium with DICOM films, whose films are found by walking; links are not followed.
 pub struct Folder {
     inbox: PathBuf,
     send: Send,
@@ -39,6 +40,8 @@ pub struct Folder {
     watcher: Option<RecommendedWatcher>,
     /// What was last said about a part that cannot be listed, so that it is said once.
     unlisted: Option<io::ErrorKind>,
+    /// Indices that the last look passed over.
+    indices: usize,
 }
 
 impl Folder {
@@ -51,6 +54,7 @@ impl Folder {
             watched: None,
             watcher: None,
             unlisted: None,
+            indices: 0,
         }
     }
 
@@ -73,7 +77,11 @@ impl Folder {
         }
         let mut found = BTreeMap::new();
         let mut unlisted = None;
-        let visible = WalkDir::new(&self.inbox).min_depth(1).into_iter().filter_entry(|it| !is_hidden(it.file_name()));
+        let mut indices = 0;
+        let visible = WalkDir::new(&self.inbox).min_depth(1).into_iter().filter_entry(|it| {
+            indices += usize::from(is_index(it.file_name()));
+            !is_passed_over(it.file_name())
+        });
         for entry in visible {
             match entry.and_then(|entry| Ok((entry.metadata()?, entry.into_path()))) {
                 Ok((metadata, _)) if metadata.is_dir() => {}
@@ -88,6 +96,10 @@ impl Folder {
             if found.len() >= MOST_FILES {
                 break;
             }
+        }
+        if indices != self.indices {
+            self.indices = indices;
+            log::info!("{indices} DICOMDIR indices lie in the inbox and are passed over");
         }
         if unlisted != self.unlisted {
             self.unlisted = unlisted;
@@ -125,7 +137,7 @@ impl Folder {
             Change::Lost => return self.files.lost(),
         };
         let Ok(below) = path.strip_prefix(&self.inbox) else { return };
-        if below.iter().any(is_hidden) {
+        if below.iter().any(is_passed_over) {
             return;
         }
         match fs::symlink_metadata(&path) {
@@ -156,8 +168,13 @@ fn translate(event: notify::Result<Event>) -> Option<Change> {
     }
 }
 
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".")
+fn is_passed_over(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".") || is_index(name)
+}
+
+/// PS3.10 8.6: the file of this name lists what the medium holds, and is no film.
+fn is_index(name: &OsStr) -> bool {
+    name.eq_ignore_ascii_case("DICOMDIR")
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {
@@ -171,14 +188,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_walk_subfolders_pass_over_dotfiles_and_follow_no_links() {
+    fn looks_walk_subfolders_pass_over_dotfiles_and_indices_and_follow_no_links() {
         let root = tempfile::tempdir().unwrap();
         let (inbox, elsewhere) = (root.path().join("inbox"), root.path().join("elsewhere"));
         for folder in ["a/b", ".hidden", "a/.hidden"] {
             fs::create_dir_all(inbox.join(folder)).unwrap();
         }
         fs::create_dir(&elsewhere).unwrap();
-        for file in ["1.png", "a/2.png", "a/b/3.png", ".4.png", ".hidden/5.png", "a/.hidden/6.png"] {
+        for file in
+            ["1.png", "a/2.png", "a/b/3.png", ".4.png", "DICOMDIR", "a/dicomdir", ".hidden/5.png", "a/.hidden/6.png"]
+        {
             fs::write(inbox.join(file), "film").unwrap();
         }
         fs::write(elsewhere.join("7.png"), "film").unwrap();

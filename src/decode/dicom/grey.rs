@@ -82,7 +82,7 @@ fn used(description: &Description, stored: &Stored<'_>, padding: Option<Padding>
         Samples::U16(samples) => samples.iter().filter_map(|&sample| values(sample)).fold((0, 0), extremes),
     };
     let bits = (8..16).find(|bits| least >= -(1 << bits) && most < 1 << bits).unwrap_or(16);
-    let bits = bits.min(i32::from(description.stored));
+    let bits = bits.min(i32::from(description.stored) - i32::from(description.signed));
     (if least < 0 { -(1 << bits) } else { 0 }, (1 << bits) - 1)
 }
 

@@ -204,18 +204,20 @@ fn native<'a>(
     let halved = matches!(description.photometric, Photometric::YbrFull422 | Photometric::YbrPartial422);
     let count = if halved { description.pixels() * 2 } else { description.count() };
     let needed = count * usize::from(description.allocated / 8);
-    let bytes = bytes.get(..needed).ok_or_else(|| {
-        damaged(format!("the pixel data have {} bytes, and {needed} are needed for their size", bytes.len()))
-    })?;
+    if bytes.len() < needed {
+        let found = bytes.len();
+        return Err(damaged(format!("the pixel data have {found} bytes, and {needed} are needed for their size")));
+    }
+    let whole = bytes.get(..needed).unwrap_or_default();
     let samples = if description.allocated == 16 {
         let from_bytes = if big_endian { u16::from_be_bytes } else { u16::from_le_bytes };
-        Samples::U16(bytes.chunks_exact(2).filter_map(|two| Some(from_bytes(two.try_into().ok()?))).collect())
+        Samples::U16(whole.chunks_exact(2).filter_map(|two| Some(from_bytes(two.try_into().ok()?))).collect())
     } else if swapped {
         // Bytes that were written as words stand in pairs, the second one first.
         let pairs = bytes.chunks(2).flat_map(|pair| pair.iter().rev().copied());
-        Samples::U8(Cow::Owned(pairs.collect()))
+        Samples::U8(Cow::Owned(pairs.take(needed).collect()))
     } else {
-        Samples::U8(Cow::Borrowed(bytes))
+        Samples::U8(Cow::Borrowed(whole))
     };
     Ok(Stored { samples, planar: description.planar && !halved, photometric: None })
 }
