@@ -63,6 +63,18 @@ pub(super) struct Affine {
     pub rest: f32,
 }
 
+/// No less and no more than the range. What is no number stays none: a training that diverged must not look healthy.
+#[inline(always)]
+pub(super) fn bounded(value: f32, (low, high): (f32, f32)) -> f32 {
+    if value < low {
+        low
+    } else if value > high {
+        high
+    } else {
+        value
+    }
+}
+
 impl Incoming<'_> {
     /// The part of a gradient that passes the activation.
     #[inline(always)]
@@ -102,7 +114,7 @@ impl Convolution {
     }
 
     /// Outputs, plus `bias` by output, no less and no more than `range`.
-    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], (low, high): (f32, f32)) -> Vec<f32> {
+    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], range: (f32, f32)) -> Vec<f32> {
         let Self { parts, inputs, outputs, window, .. } = *self;
         let (group, depth, places) = (self.group(), self.depth(), window.places());
         let lattice = Lattice::new(window, group);
@@ -130,7 +142,7 @@ impl Convolution {
                                         let line = &line[lattice.place(film, row)..][..width];
                                         out.iter_mut()
                                             .zip(line)
-                                            .for_each(|(out, sum)| *out = (sum + bias).max(low).min(high));
+                                            .for_each(|(out, sum)| *out = bounded(sum + bias, range));
                                     }
                                 }
                             }
@@ -386,5 +398,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_number_passes_the_activation() {
+        let window = Window { height: 1, width: 1, side: 1, stride: 1, top: 0, left: 0, bottom: 0, right: 0 };
+        let convolution = Convolution { films: 1, parts: 1, inputs: 1, outputs: 1, window };
+        for (x, expected) in [(-1.0, 0.0), (2.0, 2.0), (9.0, 6.0), (f32::INFINITY, 6.0)] {
+            assert_eq!(convolution.forward(&[x], &[1.0], &[0.0], (0.0, 6.0)), [expected]);
+        }
+        assert!(convolution.forward(&[f32::NAN], &[1.0], &[0.0], (0.0, 6.0)).iter().all(|value| value.is_nan()));
     }
 }

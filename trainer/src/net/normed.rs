@@ -13,7 +13,7 @@ use burn::tensor::TensorData;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::convolution::{Affine, Convolution, Incoming};
+use super::convolution::{Affine, Convolution, Incoming, bounded};
 use super::lattice::Window;
 
 /// What the step is besides its tensors.
@@ -246,13 +246,13 @@ fn moments(values: &[f32], channels: usize, places: usize) -> (Vec<f32>, Vec<f32
 }
 
 /// Every channel of `values` scaled, shifted and kept in `range`.
-fn activated(values: &[f32], places: usize, scale: &[f32], shift: &[f32], (low, high): (f32, f32)) -> Vec<f32> {
+fn activated(values: &[f32], places: usize, scale: &[f32], shift: &[f32], range: (f32, f32)) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
     out.par_chunks_mut(places).zip(values.par_chunks(places)).enumerate().for_each(|(plane, (out, values))| {
         let (scale, shift) = (scale[plane % scale.len()], shift[plane % shift.len()]);
         Arch::new().dispatch(
             #[inline(always)]
-            || out.iter_mut().zip(values).for_each(|(out, value)| *out = (value * scale + shift).max(low).min(high)),
+            || out.iter_mut().zip(values).for_each(|(out, value)| *out = bounded(value * scale + shift, range)),
         );
     });
     out
