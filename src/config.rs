@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The manifest of the model to read with; the shipped model when absent.
     pub model: Option<PathBuf>,
+    /// Threads that the network of one film uses; as many as there are big cores when absent.
+    pub threads: Option<NonZeroUsize>,
     /// Time between two looks at the inbox.
     pub rescan: Duration,
     /// What one film may cost.
@@ -109,6 +112,7 @@ impl Config {
         let inbox = reader.folder(&mut root, "inbox", base);
         let state = reader.folder(&mut root, "state", base);
         let model = reader.path(&mut root, "model", base);
+        let threads = reader.whole_number(&mut root, "threads", 1..=64, 0);
         let rescan = reader.whole_number(&mut root, "rescan_seconds", 1..=3_600, 2);
         let min_free = reader.whole_number(&mut root, "min_free_mib", 1..=1 << 20, 256);
         let default = Limits::default();
@@ -131,6 +135,7 @@ impl Config {
                 inbox: inbox.path,
                 state: state.path,
                 model: model.map(|model| model.path),
+                threads: usize::try_from(threads).ok().and_then(NonZeroUsize::new),
                 rescan: Duration::from_secs(rescan),
                 limits: Limits {
                     max_bytes: max_file * MIB,
@@ -279,9 +284,9 @@ mod tests {
             Config::parse("inbox = '/var/lib/chestlight/inbox'\nstate = '/var/lib/chestlight/state'", Path::new("/"));
         assert_eq!(Ok(&config), smallest.as_ref(), "every value that the example shows as a default is the default");
         // The commented-out keys are real keys as well.
-        let all = example.replace("\n# model", "\nmodel");
+        let all = example.replace("\n# model", "\nmodel").replace("\n# threads", "\nthreads");
         let all = Config::parse(&all, Path::new("/")).unwrap();
-        assert!(all.model.is_some());
+        assert!(all.model.is_some() && all.threads.is_some());
     }
 
     #[test]

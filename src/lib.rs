@@ -8,6 +8,7 @@
 //! [`reading`] is the middle as one function, [`daemon`] the whole road as one loop.
 
 pub mod config;
+pub mod cores;
 pub mod daemon;
 pub mod decode;
 pub mod digest;
