@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
+use crate::cores;
 use crate::drift;
 use crate::fault;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
-use crate::model::{LoadError, Model};
+use crate::model::{EngineOptions, LoadError, Model};
 use crate::reading::{self, Reading};
 use crate::refusal::Refusal;
 use crate::retry::Retry;
@@ -61,6 +62,11 @@ impl Handle {
         // Nobody receives when the daemon has ended, and then there is nothing to tell it.
         let _ = self.0.send(event);
     }
+}
+
+/// How a unit of this configuration runs the network.
+pub fn engine_options(config: &Config) -> EngineOptions {
+    EngineOptions { threads: config.threads.unwrap_or_else(cores::big), ..EngineOptions::default() }
 }
 
 /// Why a daemon could not begin, or had to end.
@@ -233,8 +239,9 @@ impl<I: Indicator> Daemon<I> {
             return Err(ReconfigureError::OtherState);
         }
         // Also when the name is the same: the files may be new. The shipped model cannot change.
-        if config.model.is_some() || self.config.model.is_some() {
-            let model = Model::load(config.model.as_deref())?;
+        let threads_differ = config.threads != self.config.threads;
+        if config.model.is_some() || self.config.model.is_some() || threads_differ {
+            let model = Model::load_with(config.model.as_deref(), &engine_options(&config))?;
             self_test::run(&model)?;
             match last_readings(&self.journal, &model) {
                 Ok(drift) => self.drift = drift,
@@ -508,7 +515,8 @@ mod tests {
         let [inbox, state] = ["inbox", "state"].map(|name| root.path().join(name));
         fs::create_dir(&inbox).unwrap();
         let rescan = Duration::from_millis(50);
-        let mut config = Config { inbox, state, model: None, rescan, limits: Limits::default(), min_free: 0 };
+        let mut config =
+            Config { inbox, state, model: None, threads: None, rescan, limits: Limits::default(), min_free: 0 };
         adapt(&mut config);
         let (sender, told) = channel();
         let (daemon, handle) = Daemon::open(config.clone(), Model::load(None).unwrap(), Told(sender)).unwrap();

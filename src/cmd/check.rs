@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use chestlight::config::Config;
+use chestlight::daemon::engine_options;
 use chestlight::show::NOTICE;
 use chestlight::{health, self_test};
 
-use super::{Failure, Outcome, load_model, told, usage};
+use super::{Failure, Outcome, load_model_with, told, usage};
 
 /// Check configuration, model, folders, free space and clock
 #[derive(clap::Args)]
@@ -58,7 +59,8 @@ fn print(subject: &str, finding: &Finding) {
 
 fn model(config: &Config) -> Finding {
     let check = || -> anyhow::Result<String> {
-        let model = load_model(config.model.as_deref()).map_err(|failure| failure.error)?;
+        let model =
+            load_model_with(config.model.as_deref(), &engine_options(config)).map_err(|failure| failure.error)?;
         self_test::run(&model).context("the model does not answer as it did when it was made; install it again")?;
         let manifest = &model.manifest;
         let digest = manifest.digest.get(..12).unwrap_or_default();

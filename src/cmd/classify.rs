@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context, anyhow};
 use chestlight::decode::{Limits, dicom};
-use chestlight::model::{EngineKind, EngineOptions, Model};
+use chestlight::model::{EngineOptions, Model};
 use chestlight::reading::{self, Milliseconds, Reading};
 use chestlight::refusal::Refusal;
 use chestlight::show::{NOTICE, style};
@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{Failure, Outcome, load_model_with, usage};
+use super::{EngineArgument, Failure, Outcome, load_model_with, usage};
 
 /// Read films and print a verdict for each
 #[derive(clap::Args)]
@@ -46,24 +46,6 @@ pub struct Arguments {
     /// What runs the network: auto takes qnn (integers) where it can run every quantized layer, else tract (floats)
     #[arg(long, value_enum, default_value = "auto")]
     engine: EngineArgument,
-}
-
-/// [`EngineKind`] on the command line.
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum EngineArgument {
-    Auto,
-    Tract,
-    Qnn,
-}
-
-impl From<EngineArgument> for EngineKind {
-    fn from(argument: EngineArgument) -> Self {
-        match argument {
-            EngineArgument::Auto => Self::Auto,
-            EngineArgument::Tract => Self::Tract,
-            EngineArgument::Qnn => Self::Qnn,
-        }
-    }
 }
 
 /// Reads every film once and prints it in its place.

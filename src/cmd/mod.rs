@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
-use chestlight::model::{EngineOptions, Model};
+use chestlight::model::{EngineKind, EngineOptions, Model};
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,24 @@ pub fn told(error: &Error) -> String {
         _ if told.contains(&cause) => told,
         _ => format!("{told}: {cause}"),
     })
+}
+
+/// [`EngineKind`] on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum EngineArgument {
+    Auto,
+    Tract,
+    Qnn,
+}
+
+impl From<EngineArgument> for EngineKind {
+    fn from(argument: EngineArgument) -> Self {
+        match argument {
+            EngineArgument::Auto => Self::Auto,
+            EngineArgument::Tract => Self::Tract,
+            EngineArgument::Qnn => Self::Qnn,
+        }
+    }
 }
 
 /// Loads the model of a manifest, or the shipped one.

@@ -6,14 +6,14 @@ use std::thread;
 
 use anyhow::{Context, Error};
 use chestlight::config::Config;
-use chestlight::daemon::{Daemon, DaemonError, Handle};
+use chestlight::daemon::{Daemon, DaemonError, Handle, engine_options};
 use chestlight::journal::JournalError;
 use chestlight::show::Terminal;
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, Outcome, load_model, usage};
+use super::{Failure, Outcome, load_model_with, usage};
 
 /// Read films as they arrive in a folder
 ///
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // First of all, so that no signal kills a unit that is starting.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be had")?;
     let config = Config::read(&arguments.config).map_err(usage)?;
-    let model = load_model(config.model.as_deref())?;
+    let model = load_model_with(config.model.as_deref(), &engine_options(&config))?;
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
     let (daemon, handle) = Daemon::open(config, model, Terminal::new(anstream::stdout(), names)).map_err(failure)?;

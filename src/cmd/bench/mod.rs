@@ -4,7 +4,7 @@ mod machine;
 mod report;
 
 use std::fs;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use chestlight::decode::{Limits, decode_reduced};
 use chestlight::digest::hex;
 use chestlight::journal::{Entry, Journal};
-use chestlight::model::Model;
+use chestlight::model::{EngineKind, EngineOptions, Model};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::preprocess::{InputTensor, preprocess};
 use chestlight::radiograph::Grey;
@@ -23,7 +23,7 @@ use image::codecs::jpeg::JpegEncoder;
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
 
-use super::{Failure, Outcome, load_model, usage};
+use super::{EngineArgument, Failure, Outcome, load_model_with, usage};
 use report::{Layer, Report, Spread, Stage};
 
 /// Measure every stage of the road, every layer of the network, and the memory
@@ -40,6 +40,12 @@ pub struct Arguments {
     /// Measure with this model's manifest instead of the shipped model
     #[arg(long, value_name = "MANIFEST")]
     model: Option<PathBuf>,
+    /// What runs the network, as for classify
+    #[arg(long, value_enum, default_value = "auto")]
+    engine: EngineArgument,
+    /// Threads that the network of one film uses
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroUsize,
     /// Where to put the journal for the while; its disc decides how long recording takes
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
@@ -51,7 +57,8 @@ pub struct Arguments {
 /// Loads the model, reads the films and prints what it took.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let model = load_model(arguments.model.as_deref())?;
+    let options = EngineOptions { kind: arguments.engine.into(), threads: arguments.threads };
+    let model = load_model_with(arguments.model.as_deref(), &options)?;
     let load_ms = milliseconds(start.elapsed());
     let films = if arguments.files.is_empty() { phantoms()? } else { read_files(&arguments.files)? };
     let prepared: Vec<InputTensor> = films.iter().map(|film| prepare(film, &model)).collect::<Result<_, _>>()?;
@@ -88,7 +95,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         schema: report::SCHEMA,
         chestlight: env!("CARGO_PKG_VERSION"),
         machine: machine::describe(),
-        model: report::ModelPart { name: &model.manifest.name, digest: &model.manifest.digest, load_ms },
+        model: report::ModelPart {
+            name: &model.manifest.name,
+            digest: &model.manifest.digest,
+            engine: match model.engine.kind() {
+                EngineKind::Qnn => "qnn",
+                EngineKind::Auto | EngineKind::Tract => "tract",
+            },
+            threads: arguments.threads,
+            load_ms,
+        },
         films: films.iter().map(|film| report::FilmPart { name: &film.name, bytes: film.bytes.len() }).collect(),
         readings,
         stages: clocks.stages(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 use chestlight::show::NOTICE;
 use serde::Serialize;
@@ -32,6 +33,8 @@ pub struct Report<'a> {
 pub struct ModelPart<'a> {
     pub name: &'a str,
     pub digest: &'a str,
+    pub engine: &'static str,
+    pub threads: NonZeroUsize,
     pub load_ms: f64,
 }
 
@@ -88,7 +91,8 @@ impl Report<'_> {
         writeln!(out, "chestlight {}: {NOTICE}", self.chestlight)?;
         writeln!(out, "{processor}, {architecture}, {cores} cores, {memory_mib} MiB, {kernel}")?;
         writeln!(out, "vector units: {}", vector_units.join(" "))?;
-        writeln!(out, "model {}, loaded in {:.0} ms", self.model.name, self.model.load_ms)?;
+        let ModelPart { name, engine, threads, load_ms, .. } = &self.model;
+        writeln!(out, "model {name}, loaded in {load_ms:.0} ms, run by {engine}, threads: {threads}")?;
         let names: Vec<&str> = self.films.iter().map(|film| film.name).collect();
         writeln!(out, "{} readings of {}", self.readings, names.join(", "))?;
         writeln!(out, "\n{:12} {:>9} {:>9} {:>9} {:>9} {:>9}", "STAGE, MS", "MIN", "P50", "P90", "P99", "MAX")?;
