@@ -1,4 +1,4 @@
-//! The shipped model's card tells what is measured.
+//! The cards of the models in `models/` tell what is measured.
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping")]
 
@@ -8,30 +8,41 @@ mod real_films;
 use std::fs;
 use std::path::Path;
 
-use chestlight::model::shipped;
+use chestlight::model::{ModelFiles, shipped};
 use chestlight_trainer::evaluate::Evaluation;
 use chestlight_trainer::experiment::Experiment;
 use chestlight_trainer::index::Index;
 use chestlight_trainer::judge;
 use chestlight_trainer::split::{Part, Sample, deal};
 
-#[test]
-fn the_card_tells_what_the_int8_file_reads_right_and_it_passes_the_papers_model_2() {
-    let Some(films) = real_films::folder("cxr", "the shipped model's confusion matrix") else { return };
+/// Measures a model of `models/` on the test part of its experiment: what its card tells, and at least `least`.
+fn holds(name: &str, files: &ModelFiles, least: f64) {
+    let Some(films) = real_films::folder("cxr", &format!("the confusion matrix of {name}")) else { return };
     let trainer = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let experiment = Experiment::read(&trainer.join("experiments/chestlight-lite0.toml")).unwrap();
+    let experiment = Experiment::read(&trainer.join("experiments").join(name).with_extension("toml")).unwrap();
     let index = Index::read(&films.join("index.csv")).unwrap();
     let samples = deal(&index, &experiment).unwrap();
     let test: Vec<&Sample> = samples.iter().filter(|sample| sample.part == Part::Test).collect();
-    let model = shipped().load().unwrap();
+    let model = files.load().unwrap();
     assert_eq!(model.manifest.provenance.index_digest, index.digest, "trained from another index");
 
     let judged = judge::by_device(&model, &index, &test, &mut || {}).unwrap();
     let measured = Evaluation::of(&judged, &test);
-    let card = fs::read_to_string(trainer.join("../models/chestlight-lite0.md")).unwrap();
+    let card = fs::read_to_string(trainer.join("../models").join(name).with_extension("md")).unwrap();
     let told = card.split("- accuracy ").nth(1).and_then(|rest| rest.split(['(', ' ']).nth(2)).unwrap();
     let (told, accuracy): (u32, _) = (told.parse().unwrap(), measured.all.accuracy());
     // Another processor rounds otherwise, and a film that lies on a border may fall on its other side.
     assert!(told.abs_diff(accuracy.of) <= 2, "the card tells {told} right; measured:\n{}", measured.all.table());
-    assert!(accuracy.rate >= 0.9565, "{accuracy}");
+    assert!(accuracy.rate >= least, "{accuracy}");
+}
+
+#[test]
+fn the_shipped_models_card_tells_what_the_int8_file_reads_right_and_it_passes_the_papers_model_2() {
+    holds("chestlight-lite0", &shipped(), 0.9565);
+}
+
+#[test]
+fn the_card_of_the_papers_model_2_tells_what_its_int8_file_reads_right() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/paper-model2.toml");
+    holds("paper-model2", &ModelFiles::read(&manifest).unwrap(), 0.9);
 }
