@@ -1,6 +1,7 @@
 //! AVX2, in two ways to multiply bytes: the quick one adds pairs of products in 16 bits, which hold them only where
 //! the weights are small enough (`Packed` looks); the other one widens everything to 16 bits first.
 #![allow(unsafe_code, reason = "loads and stores of vectors go through pointers")]
+#![allow(clippy::needless_range_loop, reason = "sums stay in registers only where loops count")]
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
 use super::{Block, Bounds, Sum, scalar};

@@ -1,5 +1,6 @@
 //! AVX-512 with VNNI: 64 products of bytes in one instruction, added without saturation.
 #![allow(unsafe_code, reason = "loads and stores of vectors go through pointers")]
+#![allow(clippy::needless_range_loop, reason = "sums stay in registers only where indices are plain")]
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
 use std::arch::x86_64::*;
@@ -18,6 +19,20 @@ macro_rules! features {
         $(#[$doc])*
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
         pub(super) fn $name($($argument: $type),*) $body
+    };
+}
+
+/// A loop over fewer than fifteen numbers that is written out before the compiler sees it: what arrays hold stays in
+/// registers only if every index is a constant.
+macro_rules! unrolled {
+    ($at:ident, $count:ident, $body:block) => {
+        unrolled!($at, $count, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($at:ident, $count:ident, $body:block, $($number:literal)*) => {
+        $(if $number < $count {
+            const $at: usize = $number;
+            $body
+        })*
     };
 }
 
@@ -96,34 +111,62 @@ fn tile<const PIXELS: usize, const PANELS: usize>(block: &mut Block<'_>, panel: 
         let offsets = &block.offsets[tap * block.pixels() + pixel..][..PIXELS];
         // SAFETY: `Block` has checked that `4 * depth` bytes lie behind every offset in `x`.
         let x: [*const u8; PIXELS] = std::array::from_fn(|at| unsafe { block.x.as_ptr().add(offsets[at] as usize) });
-        for group in 0..block.depth {
-            let mut weights = [_mm512_setzero_si512(); PANELS];
-            for (weights, lines) in weights.iter_mut().zip(lines) {
+        // Two groups at a time: with twelve pixels their addresses do not stay in registers, and so are looked up
+        // half as often.
+        let mut group = 0;
+        while group + 2 <= block.depth {
+            let mut weights = [[_mm512_setzero_si512(); PANELS]; 2];
+            for at in 0..PANELS {
                 // SAFETY: each panel has `taps * depth` lines.
-                *weights = unsafe { _mm512_load_si512(lines.add(tap * block.depth + group).cast()) };
-            }
-            for (sums, x) in sums.iter_mut().zip(x) {
-                // SAFETY: as above, the group's four bytes lie in `x`.
-                let x = _mm512_set1_epi32(unsafe { x.add(4 * group).cast::<i32>().read_unaligned() });
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpbusd_epi32(*sum, x, weights);
+                unsafe {
+                    let lines = lines[at].add(tap * block.depth + group);
+                    weights[0][at] = _mm512_load_si512(lines.cast());
+                    weights[1][at] = _mm512_load_si512(lines.add(1).cast());
                 }
             }
+            unrolled!(NUMBER, PIXELS, {
+                // SAFETY: as above, the eight bytes of two groups lie in `x`.
+                let fours = unsafe {
+                    let four = x[NUMBER].add(4 * group).cast::<i32>();
+                    [four.read_unaligned(), four.add(1).read_unaligned()]
+                };
+                let [one, two] = [_mm512_set1_epi32(fours[0]), _mm512_set1_epi32(fours[1])];
+                unrolled!(AT, PANELS, {
+                    sums[NUMBER][AT] = _mm512_dpbusd_epi32(sums[NUMBER][AT], one, weights[0][AT]);
+                    sums[NUMBER][AT] = _mm512_dpbusd_epi32(sums[NUMBER][AT], two, weights[1][AT]);
+                });
+            });
+            group += 2;
+        }
+        if group < block.depth {
+            let mut weights = [_mm512_setzero_si512(); PANELS];
+            for at in 0..PANELS {
+                // SAFETY: each panel has `taps * depth` lines.
+                weights[at] = unsafe { _mm512_load_si512(lines[at].add(tap * block.depth + group).cast()) };
+            }
+            unrolled!(NUMBER, PIXELS, {
+                // SAFETY: as above, the group's four bytes lie in `x`.
+                let four = unsafe { x[NUMBER].add(4 * group).cast::<i32>().read_unaligned() };
+                let four = _mm512_set1_epi32(four);
+                unrolled!(AT, PANELS, {
+                    sums[NUMBER][AT] = _mm512_dpbusd_epi32(sums[NUMBER][AT], four, weights[AT]);
+                });
+            });
         }
     }
-    for at in 0..PANELS {
-        let from = (panel + at) * PANEL;
+    unrolled!(AT, PANELS, {
+        let from = (panel + AT) * PANEL;
         let channels = (block.stride - from).min(PANEL);
         let mask = ((1u32 << channels) - 1) as __mmask16;
         // SAFETY: the scales of a panel are 64 bytes.
-        let scale = unsafe { _mm512_load_ps((&raw const block.rounding.scale[panel + at]).cast()) };
-        for (number, sums) in sums.iter().enumerate() {
-            let bytes = _mm512_cvtepi32_epi8(steps_of(block.rounding.bounds, sums[at], scale));
-            let out = &mut block.out[(pixel + number) * block.stride + from..][..channels];
+        let scale = unsafe { _mm512_load_ps((&raw const block.rounding.scale[panel + AT]).cast()) };
+        unrolled!(NUMBER, PIXELS, {
+            let bytes = _mm512_cvtepi32_epi8(steps_of(block.rounding.bounds, sums[NUMBER][AT], scale));
+            let out = &mut block.out[(pixel + NUMBER) * block.stride + from..][..channels];
             // SAFETY: the mask lets through as many bytes as `out` has.
             unsafe { _mm_mask_storeu_epi8(out.as_mut_ptr().cast(), mask, bytes) };
-        }
-    }
+        });
+    });
 }
 
 /// Sums to bytes, still as 32 bits each.

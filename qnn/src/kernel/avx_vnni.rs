@@ -1,5 +1,6 @@
 //! AVX-VNNI: the products of AVX-512's VNNI on vectors of 32 bytes, on processors without AVX-512.
 #![allow(unsafe_code, reason = "loads and stores of vectors go through pointers")]
+#![allow(clippy::needless_range_loop, reason = "sums stay in registers only where loops count")]
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
 super::ymm::kernels!("avx2,avxvnni", [1 2 3 4 5 6], 6);

@@ -42,12 +42,12 @@ macro_rules! kernels {
                     let line = unsafe { &*lines.add(tap * block.depth + group) };
                     let halves = line_halves(line);
                     let weights = [weights(halves[0]), weights(halves[1])];
-                    for (sums, x) in sums.iter_mut().zip(x) {
+                    for at in 0..PIXELS {
                         // SAFETY: as above, the group's four bytes lie in `x`.
-                        let x = bytes(_mm256_set1_epi32(unsafe { x.add(4 * group).cast::<i32>().read_unaligned() }));
-                        for (sum, weights) in sums.iter_mut().zip(&weights) {
-                            *sum = add_products(*sum, &x, weights);
-                        }
+                        let four = unsafe { x[at].add(4 * group).cast::<i32>().read_unaligned() };
+                        let four = bytes(_mm256_set1_epi32(four));
+                        sums[at][0] = add_products(sums[at][0], &four, &weights[0]);
+                        sums[at][1] = add_products(sums[at][1], &four, &weights[1]);
                     }
                 }
             }
