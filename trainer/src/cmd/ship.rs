@@ -183,6 +183,7 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let float = Model { engine: Engine::load(&float, &experiment.input)?, manifest: manifest.clone() };
     let test = part(&samples, Part::Test);
     let (int8_on_test, expected_error) = measured(&shipped, &index, &test)?;
+    let alone = judge::by_engine((&shipped.engine, &experiment.input, &Finding::DEVICE), &index, &test, &mut || {})?;
     let controls = experiment
         .controls
         .iter()
@@ -201,6 +202,7 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
         manifest: &manifest,
         samples: &samples,
         int8: &int8_on_test,
+        alone: &Evaluation::of(&alone, &test),
         f32: &measured(&float, &index, &test)?.0,
         likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
         offsets,
