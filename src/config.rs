@@ -1,5 +1,7 @@
 //! A site's configuration: raw TOML to a validated [`Config`], every mistake told at once with its key and line.
 
+mod dicom;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+pub use dicom::{Dicom, Pacs};
 
 use crate::decode::Limits;
 
@@ -32,6 +36,8 @@ pub struct Config {
     pub limits: Limits,
     /// Space that must stay free on the disc of `state`, bytes.
     pub min_free: u64,
+    /// The DICOM listener; absent where there is none.
+    pub dicom: Option<Dicom>,
 }
 
 /// One mistake in a configuration.
@@ -109,6 +115,7 @@ impl Config {
 
         let mut root = Section { name: "", table: root.into_inner() };
         let mut limits = reader.section(&mut root, "limits");
+        let dicom = reader.dicom(&mut root);
         let inbox = reader.folder(&mut root, "inbox", base);
         let state = reader.folder(&mut root, "state", base);
         let model = reader.path(&mut root, "model", base);
@@ -143,6 +150,7 @@ impl Config {
                     max_alloc: max_decoded * MIB,
                 },
                 min_free: min_free * MIB,
+                dicom,
             }),
             _ => {
                 reader.problems.sort_by_key(|problem| problem.line);
@@ -185,12 +193,16 @@ impl<'t> Reader<'t> {
         self.problems.push(Problem { line, key: Some(key), wrong });
     }
 
+    fn missing(&mut self, section: &Section<'t>, key: &str, wrong: &str) {
+        self.problems.push(Problem { line: None, key: Some(section.key(key)), wrong: wrong.to_owned() });
+    }
+
     fn section(&mut self, root: &mut Section<'t>, name: &'static str) -> Section<'t> {
         let table = match root.table.remove(name).map(|value| (value.span().start, value.into_inner())) {
             Some((_, DeValue::Table(table))) => table,
             Some((at, other)) => {
                 let wrong = format!("must be a section, [{name}], not {}", described(&other));
-                self.problem(at, name.to_owned(), wrong);
+                self.problem(at, root.key(name), wrong);
                 DeTable::new()
             }
             None => DeTable::new(),
@@ -200,8 +212,7 @@ impl<'t> Reader<'t> {
 
     fn folder(&mut self, section: &mut Section<'t>, key: &str, base: &Path) -> Option<Placed> {
         if !section.table.contains_key(key) {
-            let wrong = "is missing; it must name a folder".to_owned();
-            self.problems.push(Problem { line: None, key: Some(section.key(key)), wrong });
+            self.missing(section, key, "is missing; it must name a folder");
         }
         self.path(section, key, base)
     }

@@ -3,9 +3,14 @@
 //! The loop owns every piece of state. Other threads (inotify's, the one that waits for signals) only send it
 //! events through one bounded channel. A film goes down the whole road before the next one is taken.
 
+mod reception;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -15,15 +20,19 @@ use crate::config::{Config, ConfigError};
 use crate::cores;
 use crate::drift;
 use crate::fault;
+use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
 use crate::model::{EngineOptions, LoadError, Model};
+use crate::outbox::{Evidence, Outbox, OutboxError};
+use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
 use crate::refusal::Refusal;
 use crate::retry::Retry;
 use crate::self_test;
 use crate::show::{Indicator, NOTICE, Persistent, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
+use reception::Bounds;
 
 /// Events that wait for the loop; who sends one more waits until there is room.
 const MOST_EVENTS: usize = 1_024;
@@ -37,6 +46,12 @@ const HEAT_MAP: &str = "heatmap.png";
 enum Event {
     /// Something changed in the inbox.
     Inbox(Change),
+    /// A film came over the network and is durably in the spool.
+    Received(Film),
+    /// The spool could not be synced for a film from the network: only a new start is safe.
+    Unsynced(SpoolError),
+    /// Films can be received at this address, or cannot.
+    Listening(Result<SocketAddr, String>),
     /// The configuration was read again.
     Configuration(Box<Result<Config, ConfigError>>),
     /// End after the film in hand.
@@ -81,6 +96,15 @@ pub enum DaemonError {
     /// The model does not answer as it did when it was made.
     #[error("the model failed its self-test: {0}; install it again")]
     SelfTest(#[from] self_test::Mismatch),
+    /// The key for hashes of patients cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Results cannot be sent.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The DICOM listener has no thread.
+    #[error("there is no thread for the DICOM listener: {0}")]
+    Listener(io::Error),
 }
 
 /// Why a configuration that was read again is not used.
@@ -90,6 +114,8 @@ enum ReconfigureError {
     Config(#[from] ConfigError),
     #[error("another state folder needs a restart")]
     OtherState,
+    #[error("a change of [dicom] needs a restart")]
+    OtherDicom,
     #[error("the model cannot be used: {0}")]
     Model(#[from] LoadError),
     #[error("the model failed its self-test: {0}")]
@@ -110,6 +136,7 @@ enum Held {
 enum Part {
     Inbox,
     State,
+    Listener,
 }
 
 /// A film on its way from the spool to where it stays.
@@ -139,9 +166,14 @@ pub struct Daemon<I> {
     films: VecDeque<InHand>,
     films_retry: Retry,
     drift: drift::Window,
+    bounds: Arc<Bounds>,
+    key: PatientKey,
+    outbox: Option<Outbox>,
     faults: BTreeMap<Part, (String, &'static str)>,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
+    /// The last field: dropped when nothing can wait for the loop any more.
+    listener: Option<Listener>,
 }
 
 impl<I: Indicator> Daemon<I> {
@@ -152,6 +184,7 @@ impl<I: Indicator> Daemon<I> {
     pub fn open(config: Config, model: Model, indicator: I) -> Result<(Self, Handle), DaemonError> {
         let spool = Spool::open(&config.state)?;
         let journal = Journal::open(&config.journal())?;
+        let key = PatientKey::open(&config.state)?;
         self_test::run(&model)?;
         let drift = last_readings(&journal, &model)?;
         // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
@@ -167,8 +200,12 @@ impl<I: Indicator> Daemon<I> {
             look_failed: false,
             films_retry: Retry::default(),
             drift,
+            bounds: Bounds::new(&config),
+            key,
+            outbox: None,
             faults: BTreeMap::new(),
             resting: false,
+            listener: None,
             sender: sender.clone(),
             config,
             model,
@@ -187,16 +224,19 @@ impl<I: Indicator> Daemon<I> {
     /// failure is shown and tried again.
     pub fn run(mut self) -> Result<(), DaemonError> {
         log::info!("reading with the model {}; {} films wait in the spool", self.model.manifest.name, self.films.len());
+        if let Some(pacs) = self.config.dicom.as_ref().and_then(|dicom| dicom.pacs.clone()) {
+            let (state, journal) = (&self.config.state, self.config.journal());
+            self.outbox = Some(Outbox::start(pacs, state, journal, self.config.limits, self.key.uid("unit"))?);
+        }
+        self.listener = reception::start(&self.config, &self.bounds, self.spool.landing(), &self.sender)
+            .map_err(DaemonError::Listener)?;
         loop {
             if Instant::now() >= self.look_at {
                 self.look();
             }
             let busy = match self.step() {
                 Ok(busy) => busy,
-                Err(error) => {
-                    self.show(Status::Fault { wrong: error.to_string(), advice: "the unit stops; start it again" });
-                    return Err(error.into());
-                }
+                Err(error) => return Err(self.give_up(error)),
             };
             self.screen.flush(Instant::now());
             let mut patience = if busy { Duration::ZERO } else { self.patience() };
@@ -204,14 +244,23 @@ impl<I: Indicator> Daemon<I> {
             for _ in 0..MOST_EVENTS {
                 // The daemon has a sender itself, so the only error is that nothing came.
                 let Ok(event) = self.events.recv_timeout(patience) else { break };
-                if self.handle(event).is_break() {
-                    self.show(Status::Stopped);
-                    log::info!("told to stop; {} films wait in the spool", self.films.len());
-                    return Ok(());
+                match self.handle(event) {
+                    ControlFlow::Continue(()) => {}
+                    ControlFlow::Break(None) => {
+                        self.show(Status::Stopped);
+                        log::info!("told to stop; {} films wait in the spool", self.films.len());
+                        return Ok(());
+                    }
+                    ControlFlow::Break(Some(error)) => return Err(self.give_up(error)),
                 }
                 patience = Duration::ZERO;
             }
         }
+    }
+
+    fn give_up(&mut self, error: SpoolError) -> DaemonError {
+        self.show(Status::Fault { wrong: error.to_string(), advice: "the unit stops; start it again" });
+        error.into()
     }
 
     /// Time until there is something to do without being told.
@@ -221,14 +270,30 @@ impl<I: Indicator> Daemon<I> {
         next.saturating_duration_since(Instant::now())
     }
 
-    fn handle(&mut self, event: Event) -> ControlFlow<()> {
+    /// Breaks when the daemon has to end: told to, or by an error.
+    fn handle(&mut self, event: Event) -> ControlFlow<Option<SpoolError>> {
         match event {
             Event::Inbox(change) => self.folder.note(change),
+            Event::Received(film) => {
+                self.films.push_back(InHand { film, reading: None, news: false, shown: false });
+            }
+            Event::Unsynced(error) => return ControlFlow::Break(Some(error)),
+            Event::Listening(Ok(address)) => {
+                log::info!("DICOM is received at {address}");
+                self.mended(Part::Listener);
+            }
+            Event::Listening(Err(wrong)) => {
+                self.failed(
+                    Part::Listener,
+                    wrong,
+                    "check `dicom.listen` and `dicom.port`; films in the inbox are read",
+                );
+            }
             Event::Configuration(read) => match self.reconfigure(*read) {
                 Ok(()) => log::info!("the configuration was read again and is in use"),
                 Err(error) => log::error!("the old configuration stays in use: {error}"),
             },
-            Event::Stop => return ControlFlow::Break(()),
+            Event::Stop => return ControlFlow::Break(None),
         }
         ControlFlow::Continue(())
     }
@@ -237,6 +302,9 @@ impl<I: Indicator> Daemon<I> {
         let config = read?;
         if config.state != self.config.state {
             return Err(ReconfigureError::OtherState);
+        }
+        if config.dicom != self.config.dicom {
+            return Err(ReconfigureError::OtherDicom);
         }
         // Also when the name is the same: the files may be new. The shipped model cannot change.
         let threads_differ = config.threads != self.config.threads;
@@ -256,6 +324,7 @@ impl<I: Indicator> Daemon<I> {
             self.look_at = Instant::now();
         }
         self.look_at = self.look_at.min(Instant::now() + config.rescan);
+        self.bounds.set(&config);
         self.config = config;
         Ok(())
     }
@@ -349,15 +418,21 @@ impl<I: Indicator> Daemon<I> {
                     Some(reading) => reading,
                     None => self.read(&in_hand.film)?,
                 };
+                let patient = reading.origin.as_ref().and_then(|origin| origin.patient_id.as_ref());
+                let patient_hash = patient.map(|patient| self.key.patient_hash(patient.expose()));
                 let entry = Entry {
                     input_digest: &in_hand.film.digest,
                     file_name: &in_hand.film.name,
                     taken_at: in_hand.film.taken_at,
                     reading: in_hand.reading.insert(reading),
+                    patient_hash: patient_hash.as_deref(),
                     model: &self.model.manifest,
                 };
                 let row = self.journal.append(&entry)?;
                 self.drift.add(&row, &self.model.manifest.digest);
+                if let (Some(outbox), Some(map)) = (&self.outbox, &entry.reading.map) {
+                    outbox.note(row.seq, &Evidence::new(&self.model.manifest.input, map));
+                }
                 row
             }
         };
@@ -375,6 +450,9 @@ impl<I: Indicator> Daemon<I> {
         self.spool.settle(&in_hand.film, place)?;
         if !in_hand.news {
             self.show(Status::AlreadyRecorded(row));
+        }
+        if let Some(outbox) = &self.outbox {
+            outbox.nudge();
         }
         Ok(())
     }
@@ -515,8 +593,8 @@ mod tests {
         let [inbox, state] = ["inbox", "state"].map(|name| root.path().join(name));
         fs::create_dir(&inbox).unwrap();
         let rescan = Duration::from_millis(50);
-        let mut config =
-            Config { inbox, state, model: None, threads: None, rescan, limits: Limits::default(), min_free: 0 };
+        let limits = Limits::default();
+        let mut config = Config { inbox, state, model: None, threads: None, rescan, limits, min_free: 0, dicom: None };
         adapt(&mut config);
         let (sender, told) = channel();
         let (daemon, handle) = Daemon::open(config.clone(), Model::load(None).unwrap(), Told(sender)).unwrap();

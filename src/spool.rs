@@ -1,16 +1,22 @@
 //! The durable hand-over: from the moment a film leaves the inbox it lies in exactly one of `spool/`, `archive/`
 //! and `refused/`, whatever happens to the power. `docs/storage.md` has the order of the steps and why.
 
+mod landing;
+
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+
+pub use landing::{Landed, Landing, MOST_WAITING};
 
 use crate::digest::hex;
 use crate::fault;
@@ -131,7 +137,7 @@ pub struct Spool {
     archive: PathBuf,
     refused: PathBuf,
     /// Locked as long as it is open; the system unlocks it when the process dies.
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Spool {
@@ -164,11 +170,18 @@ impl Spool {
             }
         }
         // What an earlier process had not finished; the films themselves are still where they were.
-        for stray in [spool.join(INCOMING), refused.join(REASON), archive.join(BESIDE)] {
+        let copies = fs::read_dir(&spool).map_err(step("listing the spool"))?.flatten();
+        let copies = copies.filter(|file| file.file_name().as_bytes().starts_with(INCOMING.as_bytes()));
+        for stray in copies.map(|file| file.path()).chain([refused.join(REASON), archive.join(BESIDE)]) {
             remove_if_there(&stray).map_err(step("removing an unfinished copy"))?;
         }
         sync_folder(state)?;
-        Ok(Self { spool, archive, refused, _lock: lock })
+        Ok(Self { spool, archive, refused, lock: Arc::new(lock) })
+    }
+
+    /// Where films land that do not come through the inbox.
+    pub fn landing(&self) -> Landing {
+        Landing { spool: self.spool.clone(), next: AtomicU64::new(0), _lock: Arc::clone(&self.lock) }
     }
 
     /// Takes one path out of the inbox: copy with digest, sync, rename, sync the folder, and only then unlink.
@@ -378,7 +391,8 @@ impl Spool {
         let fresh = self.archive.join(BESIDE);
         let put = || {
             private(&fresh)?.write_all(bytes)?;
-            fs::rename(&fresh, self.archive.join(format!("{}.{ending}", settled_name(film, place))))
+            let name = settled_name(place.seq, film.short_digest(), place.name);
+            fs::rename(&fresh, self.archive.join(format!("{name}.{ending}")))
         };
         put().map_err(step("writing beside a film in the archive"))
     }
@@ -389,7 +403,7 @@ impl Spool {
     /// # Errors
     /// A failed step; the film is still where it was, or already where it belongs.
     pub fn settle(&self, film: &Film, place: Place<'_>) -> Result<(), SpoolError> {
-        let name = settled_name(film, place);
+        let name = settled_name(place.seq, film.short_digest(), place.name);
         let folder = if place.reason.is_some() { &self.refused } else { &self.archive };
         if let Some(reason) = place.reason {
             let fresh = self.refused.join(REASON);
@@ -420,8 +434,33 @@ impl Spool {
     }
 }
 
-fn settled_name(film: &Film, place: Place<'_>) -> String {
-    format!("{:06}-{}-{}", place.seq, film.short_digest(), place.name)
+/// What a film is called where it stays.
+fn settled_name(seq: i64, short_digest: &str, name: &str) -> String {
+    format!("{seq:06}-{short_digest}-{name}")
+}
+
+/// Where the film of a recorded reading is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Not yet where it stays.
+    Waiting,
+    /// Where it stays.
+    Settled(PathBuf),
+    /// Somebody took it away.
+    Gone,
+}
+
+/// Finds the film of a recorded reading; for threads beside the one that owns the [`Spool`].
+pub fn whereabouts(state: &Path, seq: i64, digest: &str, name: &str) -> Whereabouts {
+    // First: a film that is settled meanwhile is then found in its place.
+    if state.join("spool").join(format!("{digest}.{name}")).exists() {
+        return Whereabouts::Waiting;
+    }
+    let name = settled_name(seq, digest.get(..8).unwrap_or(digest), name);
+    let places = ["archive", "refused"].map(|folder| state.join(folder).join(&name));
+    // A link that was put in is no film, wherever it points.
+    let is_film = |place: &PathBuf| fs::symlink_metadata(place).is_ok_and(|found| found.is_file());
+    places.into_iter().find(is_film).map_or(Whereabouts::Gone, Whereabouts::Settled)
 }
 
 /// Renames; what is no file may come from another disc and is then replaced by what can be said of it.

@@ -79,8 +79,29 @@ fn invariant_6_threads_and_not_a_runtime() {
 }
 
 #[test]
-fn invariant_8_the_device_opens_no_connection() {
-    assert_without(&["src"], &["TcpListener", "TcpStream", "UdpSocket", "std::net"], "no listener and no connection");
+fn invariant_8_only_the_named_rooms_open_sockets_and_only_when_the_configuration_asks_for_it() {
+    let network = ["TcpListener", "TcpStream", "UdpSocket", "UnixListener", "UnixStream", "dicom_ul", "ToSocketAddrs"];
+    let rooms = ["src/intake/dicom_scp", "src/outbox/send.rs"].map(|room| root().join(room));
+    for (path, code) in sources("src").into_iter().filter(|(path, _)| !rooms.iter().any(|room| path.starts_with(room)))
+    {
+        for word in network {
+            assert!(!code.contains(word), "{} has `{word}`, which only {rooms:?} may", path.display());
+        }
+    }
+    // The two are begun in these places alone, and there they need a section that no configuration has by itself.
+    for (call, places) in [
+        ("Listener::start(", &["src/daemon/reception.rs"][..]),
+        ("Outbox::start(", &["src/daemon.rs"]),
+        ("outbox::echo(", &["src/cmd/check.rs"]),
+    ] {
+        for (path, code) in sources("src").into_iter().filter(|(_, code)| code.contains(call)) {
+            let place = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            assert!(places.contains(&place.as_str()), "{place} calls {call}");
+            assert!(code.contains("config.dicom"), "{place} asks the configuration");
+        }
+    }
+    let least = chestlight::config::Config::parse("inbox = '/a'\nstate = '/b'", Path::new("/")).unwrap();
+    assert_eq!(least.dicom, None, "off by default");
 }
 
 #[test]

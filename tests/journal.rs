@@ -29,7 +29,16 @@ fn model() -> Manifest {
 fn record(journal: &mut Journal, name: &str, reading: &Reading) -> Row {
     let input_digest = hex(&Sha256::digest(name));
     let taken_at = SystemTime::now();
-    journal.append(&Entry { input_digest: &input_digest, file_name: name, taken_at, reading, model: &model() }).unwrap()
+    journal
+        .append(&Entry {
+            input_digest: &input_digest,
+            file_name: name,
+            taken_at,
+            reading,
+            patient_hash: None,
+            model: &model(),
+        })
+        .unwrap()
 }
 
 fn normal() -> Reading {
@@ -376,8 +385,14 @@ fn nothing_is_recorded_into_a_journal_that_was_removed_or_replaced() {
     record(&mut journal, "a.png", &normal());
     fs::rename(&path, folder.path().join("elsewhere.db")).unwrap();
     let (reading, model) = (normal(), model());
-    let entry =
-        Entry { input_digest: "b", file_name: "b", taken_at: SystemTime::now(), reading: &reading, model: &model };
+    let entry = Entry {
+        input_digest: "b",
+        file_name: "b",
+        taken_at: SystemTime::now(),
+        reading: &reading,
+        patient_hash: None,
+        model: &model,
+    };
     assert!(matches!(journal.append(&entry), Err(JournalError::Replaced(_))));
     fs::rename(folder.path().join("elsewhere.db"), &path).unwrap();
     journal.append(&entry).unwrap();

@@ -37,7 +37,15 @@ fn unit() -> (tempfile::TempDir, PathBuf) {
     let mut open = Journal::open(&journal).unwrap();
     for (name, reading) in &readings {
         let taken_at = SystemTime::UNIX_EPOCH;
-        open.append(&Entry { input_digest: name, file_name: name, taken_at, reading, model: &model }).unwrap();
+        open.append(&Entry {
+            input_digest: name,
+            file_name: name,
+            taken_at,
+            reading,
+            patient_hash: None,
+            model: &model,
+        })
+        .unwrap();
     }
     (root, journal)
 }

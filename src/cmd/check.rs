@@ -8,7 +8,7 @@ use anyhow::Context;
 use chestlight::config::Config;
 use chestlight::daemon::engine_options;
 use chestlight::show::NOTICE;
-use chestlight::{health, self_test};
+use chestlight::{health, outbox, self_test};
 
 use super::{Failure, Outcome, load_model_with, told, usage};
 
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         }
     };
     let path = arguments.config.display();
-    let checks: [(&str, Finding); 6] = [
+    let mut checks: Vec<(&str, Finding)> = vec![
         ("configuration", Ok(format!("{path} is valid"))),
         ("model", model(&config)),
         ("inbox", folder(&config.inbox)),
@@ -42,6 +42,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         ("free space", free_space(&config)),
         ("clock", clock(SystemTime::now())),
     ];
+    if let Some(pacs) = config.dicom.as_ref().and_then(|dicom| dicom.pacs.as_ref()) {
+        let found = format!("{} at {}:{} answers", pacs.ae_title, pacs.host, pacs.port);
+        checks.push(("archive", outbox::echo(pacs).map(|()| found).map_err(|error| error.to_string())));
+    }
     for (subject, finding) in &checks {
         print(subject, finding);
     }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod classify;
 pub mod demo;
+pub mod export;
 pub mod log;
 pub mod override_reading;
 pub mod run;

@@ -56,9 +56,9 @@ fn pass_on(mut signals: Signals, daemon: &Handle, config: &std::path::Path) {
 fn failure(error: DaemonError) -> Failure {
     match error {
         DaemonError::Spool(SpoolError::Unsynced { .. }) | DaemonError::SelfTest(_) => Error::new(error).into(),
-        DaemonError::Journal(JournalError::Foreign(_) | JournalError::Newer { .. }) | DaemonError::Spool(_) => {
-            usage(error)
-        }
-        DaemonError::Journal(_) => Error::new(error).into(),
+        DaemonError::Journal(JournalError::Foreign(_) | JournalError::Newer { .. })
+        | DaemonError::Spool(_)
+        | DaemonError::Key(_) => usage(error),
+        DaemonError::Journal(_) | DaemonError::Outbox(_) | DaemonError::Listener(_) => Error::new(error).into(),
     }
 }

@@ -1,4 +1,5 @@
-//! Where films come from. So far: a watched folder.
+//! Where films come from: a watched folder, and DICOM peers.
 
 mod completeness;
+pub mod dicom_scp;
 pub mod folder;

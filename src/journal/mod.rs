@@ -98,6 +98,8 @@ pub struct Entry<'a> {
     pub taken_at: SystemTime,
     /// What came of it.
     pub reading: &'a Reading,
+    /// What stands for the patient whom the film names ([`crate::privacy::PatientKey::patient_hash`]).
+    pub patient_hash: Option<&'a str>,
     /// The model that read it.
     pub model: &'a Manifest,
 }

@@ -88,6 +88,14 @@ impl Journal {
         self.connection.query_one("SELECT count(*) FROM reading", [], |row| row.get(0)).map_err(sqlite("read"))
     }
 
+    /// Number of the last row; 0 where there is none.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn last_seq(&self) -> Result<i64, JournalError> {
+        self.connection.query_one("SELECT seq FROM head", [], |row| row.get(0)).map_err(sqlite("read"))
+    }
+
     /// The row with this number.
     ///
     /// # Errors

@@ -127,6 +127,7 @@ impl Row {
     /// The row that follows the row `seq` with the hash `previous_hash`.
     pub(super) fn next(seq: i64, previous_hash: String, entry: &Entry<'_>) -> Self {
         let Entry { reading, model, .. } = entry;
+        let origin = reading.origin.as_ref();
         let probability = |of: fn(Probabilities) -> f32| reading.probabilities.map(|all| f64::from(of(all)));
         let ms = |ms: f64| (ms * 1e3).round() / 1e3;
         let mut row = Self {
@@ -152,10 +153,10 @@ impl Row {
             total_ms: ms(reading.ms.total),
             previous_hash,
             hash: String::new(),
-            study_uid: None,
-            series_uid: None,
-            sop_uid: None,
-            patient_hash: None,
+            study_uid: origin.and_then(|origin| origin.study_uid.clone()),
+            series_uid: origin.and_then(|origin| origin.series_uid.clone()),
+            sop_uid: origin.and_then(|origin| origin.sop_uid.clone()),
+            patient_hash: entry.patient_hash.map(str::to_owned),
             feature_distance: entry.reading.distance.map(f64::from),
         };
         row.hash = row.computed_hash();
@@ -340,6 +341,7 @@ mod tests {
                 file_name: "",
                 taken_at: SystemTime::UNIX_EPOCH,
                 reading: &reading,
+                patient_hash: None,
                 model: &model,
             };
             let row = Row::next(0, String::new(), &entry);

@@ -111,7 +111,14 @@ mod tests {
         [("aaaaaaaa11", "ward 3__a.png", sure), ("bbbbbbbb22", "b.png", damaged)].map(|(digest, name, reading)| {
             let taken_at = SystemTime::UNIX_EPOCH;
             journal
-                .append(&Entry { input_digest: digest, file_name: name, taken_at, reading: &reading, model: &model })
+                .append(&Entry {
+                    input_digest: digest,
+                    file_name: name,
+                    taken_at,
+                    reading: &reading,
+                    patient_hash: None,
+                    model: &model,
+                })
                 .unwrap()
         })
     }

@@ -79,6 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             file_name: &film.name,
             taken_at: SystemTime::now(),
             reading: &reading,
+            patient_hash: None,
             model: &model.manifest,
         };
         journal.append(&entry).context("a reading cannot be recorded")?;

@@ -7,6 +7,7 @@
 mod codec;
 mod colour;
 mod grey;
+mod header;
 mod lut;
 mod object;
 mod origin;
@@ -15,6 +16,8 @@ mod pixels;
 use std::borrow::Cow;
 
 use dicom_dictionary_std::uids;
+
+pub use header::Header;
 
 use super::{DecodeError, Limits};
 use crate::radiograph::{Encoding, Grey, Origin, Radiograph};

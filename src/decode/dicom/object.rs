@@ -22,6 +22,8 @@ use crate::decode::DecodeError;
 const MOST_NESTED: usize = 32;
 /// Fragments of one frame's pixel data; encoders make one, or one for each 64 KiB or so.
 const MOST_FRAGMENTS: usize = 65_536;
+/// Outermost elements that are listed; films have some hundred.
+const MOST_PARTS: usize = 4_096;
 /// Bytes before the magic word, which mean nothing.
 const PREAMBLE: usize = 128;
 const MAGIC: &[u8] = b"DICM";
@@ -409,6 +411,57 @@ impl<'a> Walk<'a> {
         }
         // The first item is the offset table, which one frame does not need.
         Ok(PixelData::Fragments(fragments.into_iter().skip(1).collect()))
+    }
+}
+
+/// Where an outermost element stands in its data set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) tag: Tag,
+    pub(super) vr: VR,
+    /// Where its header begins, where its value does, and where the next element does.
+    pub(super) start: usize,
+    pub(super) value: usize,
+    pub(super) end: usize,
+}
+
+/// Every outermost element, the pixel data and what follows them among them.
+pub(super) fn outermost(data_set: &[u8], form: Form) -> Result<Vec<Part>, DecodeError> {
+    let mut walk = Walk { bytes: data_set, at: 0, form, open: Vec::new() };
+    let mut parts: Vec<Part> = Vec::new();
+    loop {
+        while let Some(open) = walk.open.last().copied()
+            && open.end.is_some_and(|end| walk.at >= end)
+        {
+            walk.close(open);
+        }
+        let is_outermost = walk.open.is_empty();
+        if let Some(part) = parts.last_mut()
+            && is_outermost
+        {
+            part.end = walk.at;
+        }
+        if walk.bytes.len() - walk.at < 8 {
+            return Ok(parts);
+        }
+        let start = walk.at;
+        let (tag, vr, length) = walk.header()?;
+        if is_outermost && tag.group() != ITEM.group() {
+            if parts.len() >= MOST_PARTS {
+                return Err(damaged(format!("the data set has more than {MOST_PARTS} elements")));
+            }
+            parts.push(Part { tag, vr, start, value: walk.at, end: walk.at });
+        }
+        match (tag, length) {
+            (ITEM, length) => walk.begin_item(length)?,
+            (ITEM_END, _) => walk.end(true),
+            (SEQUENCE_END, _) => walk.end(false),
+            (tags::PIXEL_DATA, length) if is_outermost => drop(walk.pixel_data(vr, length)?),
+            (tag, None) => walk.begin_sequence(tag, None, false, vr == VR::UN)?,
+            (tag, Some(length)) => {
+                walk.take(length, tag)?;
+            }
+        }
     }
 }
 
