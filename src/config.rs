@@ -26,10 +26,13 @@ pub struct Config {
     pub inbox: PathBuf,
     /// The folder with the spool, the archive, the refused films and the journal, absolute.
     pub state: PathBuf,
-    /// The manifest of the model to read with; the shipped model when absent.
+    /// The manifest of a model to read with that nobody need have signed, for development; when absent the installed
+    /// model reads, or the one inside the program.
     pub model: Option<PathBuf>,
     /// Threads that the network of one film uses; as many as there are big cores when absent.
     pub threads: Option<NonZeroUsize>,
+    /// The public key, or the folder of public keys, whose signed models may be installed.
+    pub trusted_keys: Option<PathBuf>,
     /// Time between two looks at the inbox.
     pub rescan: Duration,
     /// What one film may cost.
@@ -120,6 +123,7 @@ impl Config {
         let state = reader.folder(&mut root, "state", base);
         let model = reader.path(&mut root, "model", base);
         let threads = reader.whole_number(&mut root, "threads", 1..=64, 0);
+        let trusted_keys = reader.path(&mut root, "trusted_keys", base);
         let rescan = reader.whole_number(&mut root, "rescan_seconds", 1..=3_600, 2);
         let min_free = reader.whole_number(&mut root, "min_free_mib", 1..=1 << 20, 256);
         let default = Limits::default();
@@ -143,6 +147,7 @@ impl Config {
                 state: state.path,
                 model: model.map(|model| model.path),
                 threads: usize::try_from(threads).ok().and_then(NonZeroUsize::new),
+                trusted_keys: trusted_keys.map(|keys| keys.path),
                 rescan: Duration::from_secs(rescan),
                 limits: Limits {
                     max_bytes: max_file * MIB,
@@ -295,9 +300,11 @@ mod tests {
             Config::parse("inbox = '/var/lib/chestlight/inbox'\nstate = '/var/lib/chestlight/state'", Path::new("/"));
         assert_eq!(Ok(&config), smallest.as_ref(), "every value that the example shows as a default is the default");
         // The commented-out keys are real keys as well.
-        let all = example.replace("\n# model", "\nmodel").replace("\n# threads", "\nthreads");
+        let all = ["model", "threads", "trusted_keys"]
+            .iter()
+            .fold(example.to_owned(), |text, key| text.replace(&format!("\n# {key} ="), &format!("\n{key} =")));
         let all = Config::parse(&all, Path::new("/")).unwrap();
-        assert!(all.model.is_some() && all.threads.is_some());
+        assert!(all.model.is_some() && all.threads.is_some() && all.trusted_keys.is_some());
     }
 
     #[test]

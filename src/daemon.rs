@@ -16,20 +16,19 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::choose::{self, ChooseError, Chosen};
 use crate::config::{Config, ConfigError};
-use crate::cores;
 use crate::drift;
 use crate::fault;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
-use crate::model::{EngineOptions, LoadError, Model};
+use crate::model::Model;
 use crate::outbox::{Evidence, Outbox, OutboxError};
 use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
 use crate::refusal::Refusal;
 use crate::retry::Retry;
-use crate::self_test;
 use crate::show::{Indicator, NOTICE, Persistent, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 use reception::Bounds;
@@ -79,11 +78,6 @@ impl Handle {
     }
 }
 
-/// How a unit of this configuration runs the network.
-pub fn engine_options(config: &Config) -> EngineOptions {
-    EngineOptions { threads: config.threads.unwrap_or_else(cores::big), ..EngineOptions::default() }
-}
-
 /// Why a daemon could not begin, or had to end.
 #[derive(Debug, Error)]
 pub enum DaemonError {
@@ -93,9 +87,6 @@ pub enum DaemonError {
     /// The journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The model does not answer as it did when it was made.
-    #[error("the model failed its self-test: {0}; install it again")]
-    SelfTest(#[from] self_test::Mismatch),
     /// The key for hashes of patients cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -117,9 +108,7 @@ enum ReconfigureError {
     #[error("a change of [dicom] needs a restart")]
     OtherDicom,
     #[error("the model cannot be used: {0}")]
-    Model(#[from] LoadError),
-    #[error("the model failed its self-test: {0}")]
-    SelfTest(#[from] self_test::Mismatch),
+    Model(#[from] ChooseError),
 }
 
 /// A film cannot go on; it stays where it is and is tried again.
@@ -137,6 +126,7 @@ enum Part {
     Inbox,
     State,
     Listener,
+    Model,
 }
 
 /// A film on its way from the spool to where it stays.
@@ -152,7 +142,7 @@ struct InHand {
 /// The unit: holds its state folder, and reads films once it runs.
 pub struct Daemon<I> {
     config: Config,
-    model: Model,
+    chosen: Chosen,
     spool: Spool,
     journal: Journal,
     screen: Persistent<I>,
@@ -177,22 +167,22 @@ pub struct Daemon<I> {
 }
 
 impl<I: Indicator> Daemon<I> {
-    /// Takes possession of the state folder, opens the journal, and tests the model.
+    /// Takes possession of the state folder and opens the journal. A model that stands in for another one is shown
+    /// as a fault until the other one works; films are read all the same.
     ///
     /// # Errors
     /// [`DaemonError`].
-    pub fn open(config: Config, model: Model, indicator: I) -> Result<(Self, Handle), DaemonError> {
+    pub fn open(config: Config, chosen: Chosen, indicator: I) -> Result<(Self, Handle), DaemonError> {
         let spool = Spool::open(&config.state)?;
         let journal = Journal::open(&config.journal())?;
         let key = PatientKey::open(&config.state)?;
-        self_test::run(&model)?;
-        let drift = last_readings(&journal, &model)?;
+        let drift = last_readings(&journal, &chosen.model)?;
         // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
         // the verdict: it is news.
         let films = spool.waiting()?.into_iter();
         let films = films.map(|film| InHand { film, reading: None, news: true, shown: false }).collect();
         let (sender, events) = sync_channel(MOST_EVENTS);
-        let daemon = Self {
+        let mut daemon = Self {
             folder: watched(&config.inbox, &sender),
             screen: Persistent::new(indicator),
             look_at: Instant::now(),
@@ -208,12 +198,13 @@ impl<I: Indicator> Daemon<I> {
             listener: None,
             sender: sender.clone(),
             config,
-            model,
+            chosen,
             spool,
             journal,
             events,
             films,
         };
+        daemon.tell_model();
         Ok((daemon, Handle(sender)))
     }
 
@@ -223,7 +214,7 @@ impl<I: Indicator> Daemon<I> {
     /// [`SpoolError::Unsynced`], after which only a new start from what is on the disc is safe. Every other
     /// failure is shown and tried again.
     pub fn run(mut self) -> Result<(), DaemonError> {
-        log::info!("reading with the model {}; {} films wait in the spool", self.model.manifest.name, self.films.len());
+        log::info!("{} films wait in the spool", self.films.len());
         if let Some(pacs) = self.config.dicom.as_ref().and_then(|dicom| dicom.pacs.clone()) {
             let (state, journal) = (&self.config.state, self.config.journal());
             self.outbox = Some(Outbox::start(pacs, state, journal, self.config.limits, self.key.uid("unit"))?);
@@ -306,19 +297,23 @@ impl<I: Indicator> Daemon<I> {
         if config.dicom != self.config.dicom {
             return Err(ReconfigureError::OtherDicom);
         }
-        // Also when the name is the same: the files may be new. The shipped model cannot change.
-        let threads_differ = config.threads != self.config.threads;
-        if config.model.is_some() || self.config.model.is_some() || threads_differ {
-            let model = Model::load_with(config.model.as_deref(), &engine_options(&config))?;
-            self_test::run(&model)?;
-            match last_readings(&self.journal, &model) {
-                Ok(drift) => self.drift = drift,
-                Err(error) => log::warn!("the last readings cannot be compared: {error}"),
+        match choose::again(&config, &self.config, &self.chosen.origin) {
+            Ok(None) => self.chosen.instead = None,
+            Ok(Some(chosen)) => {
+                match last_readings(&self.journal, &chosen.model) {
+                    Ok(drift) => self.drift = drift,
+                    Err(error) => log::warn!("the last readings cannot be compared: {error}"),
+                }
+                // Also when its name is the same: the files may be new. What is not recorded yet would be recorded as
+                // this model's.
+                self.films.iter_mut().for_each(|in_hand| in_hand.reading = None);
+                self.chosen = chosen;
             }
-            self.model = model;
-            // What is not recorded yet would be recorded as this model's.
-            self.films.iter_mut().for_each(|in_hand| in_hand.reading = None);
+            Err(error) if config.model.is_some() => return Err(error.into()),
+            // An installed model that does not work must not keep the rest of the configuration from being used.
+            Err(error) => self.chosen.instead = Some(error.to_string()),
         }
+        self.tell_model();
         if config.inbox != self.config.inbox {
             self.folder = watched(&config.inbox, &self.sender);
             self.look_at = Instant::now();
@@ -399,7 +394,7 @@ impl<I: Indicator> Daemon<I> {
             self.mended(Part::Inbox);
         }
         if self.faults.is_empty() && !self.resting {
-            let found = self.drift.summary(self.model.manifest.reference.as_ref()).check();
+            let found = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check();
             self.screen.show(match found {
                 Ok(()) => Status::Ready,
                 Err(drift) => Status::Warning { wrong: drift.to_string(), advice: "see: chestlight log drift" },
@@ -426,12 +421,12 @@ impl<I: Indicator> Daemon<I> {
                     taken_at: in_hand.film.taken_at,
                     reading: in_hand.reading.insert(reading),
                     patient_hash: patient_hash.as_deref(),
-                    model: &self.model.manifest,
+                    model: &self.chosen.model.manifest,
                 };
                 let row = self.journal.append(&entry)?;
-                self.drift.add(&row, &self.model.manifest.digest);
+                self.drift.add(&row, &self.chosen.model.manifest.digest);
                 if let (Some(outbox), Some(map)) = (&self.outbox, &entry.reading.map) {
-                    outbox.note(row.seq, &Evidence::new(&self.model.manifest.input, map));
+                    outbox.note(row.seq, &Evidence::new(&self.chosen.model.manifest.input, map));
                 }
                 row
             }
@@ -470,7 +465,7 @@ impl<I: Indicator> Daemon<I> {
         self.show(Status::Reading { name: film.name.clone(), digest: film.short_digest().to_owned() });
         self.spool.mark_in_hand(film, deaths + 1)?;
         fault::point("reading.marked");
-        let reading = reading::read(&self.model, &bytes, &self.config.limits);
+        let reading = reading::read(&self.chosen.model, &bytes, &self.config.limits);
         fault::point("reading.read");
         Ok(reading)
     }
@@ -483,7 +478,7 @@ impl<I: Indicator> Daemon<I> {
         let drawn = || -> Result<Option<Vec<u8>>, String> {
             let bytes = self.spool.bytes(&in_hand.film, limits.max_bytes).map_err(|(_, detail)| detail)?;
             let picture =
-                reading::picture(&self.model, reading, &bytes, limits, NOTICE).map_err(|it| it.to_string())?;
+                reading::picture(&self.chosen.model, reading, &bytes, limits, NOTICE).map_err(|it| it.to_string())?;
             picture.map(|picture| picture.png()).transpose().map_err(|error| error.to_string())
         };
         let put = |png: Vec<u8>| {
@@ -507,6 +502,23 @@ impl<I: Indicator> Daemon<I> {
             self.look_at = self.look_retry.at().map_or(self.look_at, |at| at.max(self.look_at));
         }
         self.failed(Part::Inbox, wrong, advice);
+    }
+
+    /// Says which model reads, and shows it as a fault when it is not the one that should.
+    fn tell_model(&mut self) {
+        let Chosen { model, origin, instead } = &self.chosen;
+        let reads = format!("reading with the model {} ({origin})", model.manifest.name);
+        log::info!("{reads}");
+        match instead.clone() {
+            None => self.mended(Part::Model),
+            Some(why) => {
+                self.failed(
+                    Part::Model,
+                    format!("{reads}, because {why}"),
+                    "chestlight check; chestlight model --help",
+                );
+            }
+        }
     }
 
     /// Shows a fault, unless it is already shown.
@@ -593,11 +605,21 @@ mod tests {
         let [inbox, state] = ["inbox", "state"].map(|name| root.path().join(name));
         fs::create_dir(&inbox).unwrap();
         let rescan = Duration::from_millis(50);
-        let limits = Limits::default();
-        let mut config = Config { inbox, state, model: None, threads: None, rescan, limits, min_free: 0, dicom: None };
+        let mut config = Config {
+            inbox,
+            state,
+            model: None,
+            threads: None,
+            trusted_keys: None,
+            rescan,
+            limits: Limits::default(),
+            min_free: 0,
+            dicom: None,
+        };
         adapt(&mut config);
         let (sender, told) = channel();
-        let (daemon, handle) = Daemon::open(config.clone(), Model::load(None).unwrap(), Told(sender)).unwrap();
+        let (daemon, handle) =
+            Daemon::open(config.clone(), choose::the_shipped(&config).unwrap(), Told(sender)).unwrap();
         let thread = thread::spawn(move || daemon.run());
         Unit { root, config, handle, told, thread }
     }

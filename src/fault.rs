@@ -3,8 +3,22 @@
 //! With the cargo feature `fault-injection` (turned on by the tests alone) the environment variable
 //! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
 
-/// Points that a film does not pass.
-pub const ELSEWHERE: [&str; 1] = ["journal.migrated"];
+/// Points at a start.
+pub const START_POINTS: [&str; 2] = ["journal.migrated", "choose.starting"];
+
+/// Points in the changes of installed models.
+pub const MODEL_POINTS: [&str; 10] = [
+    "slots.made",
+    "slots.bundle_copied",
+    "slots.bundle_renamed",
+    "slots.bundle_synced",
+    "slots.signature_copied",
+    "slots.signature_renamed",
+    "slots.signature_synced",
+    "slots.record_copied",
+    "slots.record_renamed",
+    "slots.record_synced",
+];
 
 /// Every point on the road, in the order in which a film passes them.
 pub const POINTS: [&str; 14] = [
@@ -24,12 +38,12 @@ pub const POINTS: [&str; 14] = [
     "spool.settled",
 ];
 
-/// Passes the point `name`, one of [`POINTS`] or [`ELSEWHERE`].
+/// Passes the point `name` of one of the lists above.
 #[cfg(not(feature = "fault-injection"))]
 #[inline(always)]
 pub fn point(_name: &'static str) {}
 
-/// Passes the point `name`, one of [`POINTS`] or [`ELSEWHERE`]; aborts if it is the one that the environment asks for.
+/// Passes the point `name` of one of the lists above; aborts if it is the one that the environment asks for.
 #[cfg(feature = "fault-injection")]
 pub fn point(name: &'static str) {
     use std::sync::LazyLock;
@@ -42,7 +56,8 @@ pub fn point(name: &'static str) {
     });
     static PASSED: AtomicU32 = AtomicU32::new(0);
 
-    debug_assert!(POINTS.iter().chain(&ELSEWHERE).any(|point| *point == name), "{name} is not in the fault points");
+    let known = || POINTS.iter().chain(&START_POINTS).chain(&MODEL_POINTS).any(|point| *point == name);
+    debug_assert!(known(), "{name} is in no list of fault points");
     if let Some((wanted, nth)) = &*WANTED
         && wanted == name
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth

@@ -7,6 +7,7 @@
 //!
 //! [`reading`] is the middle as one function, [`daemon`] the whole road as one loop.
 
+pub mod choose;
 pub mod config;
 pub mod cores;
 pub mod daemon;

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
 
+/// Said by every screen, export and report.
+pub const NOTICE: &str = "research use, not a diagnosis";
+
 /// What the network tells apart, in the paper's order (DOI 10.1101/2020.12.14.20248158).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -30,8 +30,15 @@ fn a_sound_unit_is_told_so_in_one_line_a_check() {
     let (code, text) = check(root.path(), "inbox = 'inbox'\nstate = 'state'\nmin_free_mib = 1");
     assert_eq!(code, Some(0), "{text}");
     let words: Vec<&str> = text.lines().map(|line| line.get(..19).unwrap_or(line).trim_end()).collect();
-    let expected =
-        ["ok    configuration", "ok    model", "ok    inbox", "ok    state", "ok    free space", "ok    clock"];
+    let expected = [
+        "ok    configuration",
+        "ok    model",
+        "ok    slots",
+        "ok    inbox",
+        "ok    state",
+        "ok    free space",
+        "ok    clock",
+    ];
     assert_eq!(words.get(1..), Some(&expected[..]), "{text}");
     assert!(!root.path().join("state").exists(), "a check changes nothing");
 }

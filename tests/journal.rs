@@ -361,8 +361,14 @@ fn other_peoples_files_are_refused_and_left_as_they_were() {
     database("foreign.db", "CREATE TABLE theirs (x)");
     database("marked.db", "PRAGMA application_id = 7");
     database("newer.db", "PRAGMA application_id = 0x43485354; PRAGMA user_version = 3");
+    let ours = "PRAGMA application_id = 0x43485354; PRAGMA user_version = 2";
+    database("without.db", ours);
+    let endless = "WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n) SELECT seq FROM n";
+    let tables = "CREATE TABLE head (seq INTEGER) STRICT; CREATE TABLE override (seq INTEGER) STRICT";
+    database("endless.db", &format!("{tables}; CREATE VIEW reading AS {endless}; {ours}"));
     fs::write(path("text.db"), "this is no database at all, and it is longer than a header".repeat(99)).unwrap();
-    for (name, newer) in [("foreign.db", false), ("marked.db", false), ("newer.db", true), ("text.db", false)] {
+    for name in ["foreign.db", "marked.db", "newer.db", "text.db", "without.db", "endless.db"] {
+        let newer = name == "newer.db";
         let before = fs::read(path(name)).unwrap();
         for opened in [Journal::open(&path(name)), Journal::open_read_only(&path(name))] {
             match opened {

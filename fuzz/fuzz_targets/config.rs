@@ -1,13 +1,6 @@
-//! Any text: a configuration is accepted, or told what is wrong.
 #![no_main]
 
-use std::path::Path;
+#[path = "../bodies/config.rs"]
+mod body;
 
-use chestlight::config::Config;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|text: &str| {
-    if let Err(problems) = Config::parse(text, Path::new("/site")) {
-        assert!(!problems.is_empty());
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| body::run(bytes));

@@ -5,12 +5,15 @@ use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
+use chestlight::choose::{self, Deaths};
 use chestlight::config::Config;
-use chestlight::daemon::engine_options;
+use chestlight::health;
+use chestlight::model::Manifest;
+use chestlight::model::slots::{Slot, Slots};
+use chestlight::outbox;
 use chestlight::show::NOTICE;
-use chestlight::{health, outbox, self_test};
 
-use super::{Failure, Outcome, load_model_with, told, usage};
+use super::{Failure, Outcome, choose_model, told, usage};
 
 /// Check configuration, model, folders, free space and clock
 #[derive(clap::Args)]
@@ -37,6 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut checks: Vec<(&str, Finding)> = vec![
         ("configuration", Ok(format!("{path} is valid"))),
         ("model", model(&config)),
+        ("slots", slots(&config)),
         ("inbox", folder(&config.inbox)),
         ("state", state(&config.state)),
         ("free space", free_space(&config)),
@@ -62,13 +66,38 @@ fn print(subject: &str, finding: &Finding) {
 }
 
 fn model(config: &Config) -> Finding {
+    let chosen = choose_model(config, Deaths::NotCounted).map_err(|failure| told(&failure.error))?;
+    let manifest = &chosen.model.manifest;
+    let digest = manifest.digest.get(..12).unwrap_or_default();
+    let (name, origin, golden) = (&manifest.name, &chosen.origin, manifest.golden.len());
+    let found = format!("{name} ({digest}, {origin}) answers its {golden} golden phantoms");
+    match &chosen.instead {
+        None => Ok(found),
+        Some(why) => Err(format!("{found}, but it is not the one that should read: {why}")),
+    }
+}
+
+/// Every installed model, also those that do not read now.
+fn slots(config: &Config) -> Finding {
     let check = || -> anyhow::Result<String> {
-        let model =
-            load_model_with(config.model.as_deref(), &engine_options(config)).map_err(|failure| failure.error)?;
-        self_test::run(&model).context("the model does not answer as it did when it was made; install it again")?;
-        let manifest = &model.manifest;
-        let digest = manifest.digest.get(..12).unwrap_or_default();
-        Ok(format!("{} ({digest}) answers its {} golden phantoms", manifest.name, manifest.golden.len()))
+        let keys = choose::trusted_keys(config)?;
+        let slots = Slots::new(&config.state);
+        let mut found = Vec::new();
+        for slot in Slot::ALL {
+            let name = slot.name();
+            let signed = slots.read(slot, &keys).with_context(|| format!("slot {name}; install its model again"))?;
+            found.push(match signed {
+                None => format!("{name} is empty"),
+                Some(signed) => {
+                    let manifest = Manifest::parse(&signed.bundle.files.manifest)?;
+                    format!(
+                        "{name} holds {} version {}, signed with {}",
+                        manifest.name, signed.bundle.version, signed.signer.key
+                    )
+                }
+            });
+        }
+        Ok(format!("{}; {} keys are trusted", found.join(", "), keys.len()))
     };
     check().map_err(|error| told(&error))
 }

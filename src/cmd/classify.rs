@@ -259,6 +259,7 @@ struct JsonLine<'a> {
     distance: Option<f32>,
     model: JsonModel<'a>,
     ms: Milliseconds,
+    notice: &'static str,
 }
 
 #[derive(Serialize)]
@@ -305,6 +306,7 @@ impl<'a> Printer<'a> {
                     distance: reading.distance,
                     model: JsonModel { name: &manifest.name, digest: &manifest.digest },
                     ms: reading.ms,
+                    notice: NOTICE,
                 };
                 return writeln!(out, "{}", serde_json::to_string(&line)?);
             }

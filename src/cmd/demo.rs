@@ -8,6 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use anyhow::{Context, anyhow};
+use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::Daemon;
 use chestlight::journal::Journal;
@@ -16,7 +17,7 @@ use chestlight::radiograph::Grey;
 use chestlight::show::{Indicator, NOTICE, Status, Terminal};
 use image::{ExtendedColorType, ImageFormat};
 
-use super::{Failure, Outcome, load_model, log};
+use super::{Failure, Outcome, choose_model, log};
 
 /// Watch the unit read synthetic films, from the inbox to the journal
 #[derive(clap::Args)]
@@ -55,8 +56,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 
     let (sender, recorded) = channel();
     let indicator = Witnessed { terminal: Terminal::new(anstream::stdout(), true), recorded: sender };
-    let (daemon, handle) =
-        Daemon::open(config, load_model(None)?, indicator).context("the demo's unit cannot begin")?;
+    let chosen = choose_model(&config, Deaths::NotCounted)?;
+    let (daemon, handle) = Daemon::open(config, chosen, indicator).context("the demo's unit cannot begin")?;
     println!("The unit runs on {}. Films arrive as a portable X-ray unit would send them.\n", inbox.display());
     let unit = thread::Builder::new().name("daemon".into()).spawn(|| daemon.run()).context("no thread")?;
 

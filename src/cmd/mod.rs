@@ -6,6 +6,7 @@ pub mod classify;
 pub mod demo;
 pub mod export;
 pub mod log;
+pub mod model;
 pub mod override_reading;
 pub mod run;
 
@@ -13,6 +14,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Error};
+use chestlight::choose::{self, ChooseError, Chosen, Deaths};
+use chestlight::config::Config;
 use chestlight::model::{EngineKind, EngineOptions, Model};
 
 /// How a command ended, as its exit code.
@@ -87,12 +90,7 @@ impl From<EngineArgument> for EngineKind {
     }
 }
 
-/// Loads the model of a manifest, or the shipped one.
-pub fn load_model(manifest: Option<&Path>) -> Result<Model, Failure> {
-    load_model_with(manifest, &EngineOptions::default())
-}
-
-/// As [`load_model`], run as the options say.
+/// Loads the model of a manifest, or the shipped one, run as the options say.
 pub fn load_model_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Model, Failure> {
     let loaded = Model::load_with(manifest, options);
     match manifest {
@@ -101,4 +99,16 @@ pub fn load_model_with(manifest: Option<&Path>, options: &EngineOptions) -> Resu
             .context("the model cannot be used; a model is named by the TOML manifest beside its ONNX file")
             .map_err(usage),
     }
+}
+
+/// The tested model that a unit with this configuration starts with.
+pub fn choose_model(config: &Config, deaths: Deaths) -> Result<Chosen, Failure> {
+    choose::at_start(config, deaths).map_err(|error| match (&config.model, error) {
+        (_, error @ ChooseError::SelfTest(_)) => Error::new(error).into(),
+        (None, error) => Error::new(error).context("not even the model inside the program can be used").into(),
+        (Some(_), error) => {
+            let named = "the model cannot be used; a model is named by the TOML manifest beside its ONNX file";
+            usage(Error::new(error).context(named))
+        }
+    })
 }

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Error};
+use chestlight::choose::Deaths;
 use chestlight::config::Config;
-use chestlight::daemon::{Daemon, DaemonError, Handle, engine_options};
+use chestlight::daemon::{Daemon, DaemonError, Handle};
 use chestlight::journal::JournalError;
 use chestlight::show::Terminal;
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, Outcome, load_model_with, usage};
+use super::{Failure, Outcome, choose_model, usage};
 
 /// Read films as they arrive in a folder
 ///
@@ -30,10 +31,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // First of all, so that no signal kills a unit that is starting.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be had")?;
     let config = Config::read(&arguments.config).map_err(usage)?;
-    let model = load_model_with(config.model.as_deref(), &engine_options(&config))?;
+    let chosen = choose_model(&config, Deaths::Counted)?;
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
-    let (daemon, handle) = Daemon::open(config, model, Terminal::new(anstream::stdout(), names)).map_err(failure)?;
+    let (daemon, handle) = Daemon::open(config, chosen, Terminal::new(anstream::stdout(), names)).map_err(failure)?;
     let path = arguments.config.clone();
     thread::Builder::new()
         .name("signals".into())
@@ -55,7 +56,7 @@ fn pass_on(mut signals: Signals, daemon: &Handle, config: &std::path::Path) {
 /// A unit that cannot begin: mostly what its configuration names is not as it must be.
 fn failure(error: DaemonError) -> Failure {
     match error {
-        DaemonError::Spool(SpoolError::Unsynced { .. }) | DaemonError::SelfTest(_) => Error::new(error).into(),
+        DaemonError::Spool(SpoolError::Unsynced { .. }) => Error::new(error).into(),
         DaemonError::Journal(JournalError::Foreign(_) | JournalError::Newer { .. })
         | DaemonError::Spool(_)
         | DaemonError::Key(_) => usage(error),

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 
 use super::row::{COLUMNS, Cell};
 use super::{Journal, JournalError, Record};
+use crate::verdict::NOTICE;
 
-/// Columns of the CSV that only overrides fill, after those of the readings.
-const OF_OVERRIDES: [&str; 4] = ["kind", "reading", "operator", "uid"];
+/// Columns of the CSV after those of the readings; but for the kind and the notice, only overrides fill them.
+const OF_OVERRIDES: [&str; 5] = ["kind", "reading", "operator", "uid", "notice"];
 
 /// Writes every reading and every override as CSV (RFC 4180): the columns of the table `reading`, then `kind`
-/// (`reading` or `override`) and the columns that overrides have of their own.
+/// (`reading` or `override`), the columns that overrides have of their own, and the notice.
 ///
 /// Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return)
 /// gets a `'` in front, as the OWASP rules on CSV injection advise; JSONL has it unchanged.
@@ -34,6 +35,7 @@ pub fn write_csv(journal: &Journal, out: impl Write) -> Result<(), JournalError>
         };
         let cell = |name| match name {
             "kind" => kind.into(),
+            "notice" => NOTICE.into(),
             _ => cells.iter().find(|(column, _)| *column == name).map_or("".into(), |(_, cell)| field(*cell)),
         };
         written(csv.write_record(header().map(|name| cell(name).into_owned())))

@@ -24,6 +24,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params, params_from_iter};
 use thiserror::Error;
 
@@ -33,6 +35,8 @@ use crate::reading::Reading;
 
 /// How long a step waits for another process that has the journal locked.
 const BUSY: Duration = Duration::from_secs(2);
+/// Largest value and largest row, bytes; a long one of the unit's own has under 2 000.
+const MAX_ROW: i32 = 1 << 20;
 
 /// The journal cannot be used, or a step in it failed.
 #[derive(Debug, Error)]
@@ -160,6 +164,13 @@ impl Journal {
         let connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&opening)?;
         connection.busy_timeout(BUSY).map_err(&opening)?;
+        // The file may be anybody's (`log verify --journal`): what it holds runs nothing and allocates little.
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW).map_err(&opening)?;
+        for (option, on) in
+            [(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false), (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)]
+        {
+            connection.set_db_config(option, on).map_err(&opening)?;
+        }
         let identity = identity(path).ok_or_else(|| JournalError::Missing(path.to_owned()))?;
         Ok(Self { connection, path: path.to_owned(), identity })
     }

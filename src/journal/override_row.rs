@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::chain;
 use super::row::{Cell, utc};
-use crate::verdict::Verdict;
+use crate::verdict::{NOTICE, Verdict};
 
 /// The columns of the table `override`, in the order in which they are hashed and exported.
 pub(super) const COLUMNS: [&str; 10] = [
@@ -184,6 +184,7 @@ impl Override {
             "software_version": self.software_version,
             "previous_hash": self.previous_hash,
             "hash": self.hash,
+            "notice": NOTICE,
         })
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Entry, chain};
 use crate::refusal::Refusal;
-use crate::verdict::{Fault, Probabilities, Verdict};
+use crate::verdict::{Fault, NOTICE, Probabilities, Verdict};
 
 /// The columns of the table `reading`, in the order in which they are hashed and exported.
 pub(super) const COLUMNS: [&str; 26] = [
@@ -267,6 +267,7 @@ impl Row {
             "sop_uid": self.sop_uid,
             "patient_hash": self.patient_hash,
             "feature_distance": self.feature_distance,
+            "notice": NOTICE,
         })
     }
 

@@ -78,10 +78,17 @@ pub(super) fn look(connection: &Connection, path: &Path) -> Result<Found, Journa
     let found = number("PRAGMA application_id").and_then(|application| {
         Ok((application, number("PRAGMA user_version")?, number("SELECT count(*) FROM sqlite_schema")?))
     });
+    // Tables of values and nothing else: no view that never ends, no trigger, no virtual table.
+    let is_plain = |tables: i64| {
+        let ours = "schema = 'main' AND type = 'table' AND strict AND name IN ('reading', 'head', 'override')";
+        let others = "type IN ('view', 'trigger')";
+        number(&format!("SELECT count(*) FROM pragma_table_list WHERE {ours}")).is_ok_and(|found| found == tables)
+            && number(&format!("SELECT count(*) FROM sqlite_schema WHERE {others}")).is_ok_and(|found| found == 0)
+    };
     match found {
         Ok((0, 0, 0)) => Ok(Found::Fresh),
-        Ok((APPLICATION_ID, 1, _)) => Ok(Found::Older),
-        Ok((APPLICATION_ID, SCHEMA_VERSION, _)) => Ok(Found::Current),
+        Ok((APPLICATION_ID, 1, _)) if is_plain(2) => Ok(Found::Older),
+        Ok((APPLICATION_ID, SCHEMA_VERSION, _)) if is_plain(3) => Ok(Found::Current),
         Ok((APPLICATION_ID, found, _)) if found > SCHEMA_VERSION => {
             Err(JournalError::Newer { path: path.to_owned(), found })
         }
@@ -95,9 +102,7 @@ pub(super) fn look(connection: &Connection, path: &Path) -> Result<Found, Journa
 
 /// A commit is on the disc when it returns, and readers do not stop the daemon.
 pub(super) fn make_durable(connection: &Connection) -> Result<(), JournalError> {
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;")
-        .map_err(sqlite("opened"))
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(sqlite("opened"))
 }
 
 /// Makes the tables of this version in a file that is fresh or older; does nothing to a current one.

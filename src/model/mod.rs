@@ -1,26 +1,31 @@
 //! A model and the truth that it carries about itself.
 
+mod bundle;
 mod engine;
 mod golden;
 mod manifest;
 mod outputs;
 mod shipped;
+mod signature;
+pub mod slots;
 
+pub use bundle::{Bundle, BundleError};
 pub use engine::{Engine, EngineError, EngineKind, EngineOptions, Layer};
 pub use golden::{Golden, MAP_TOLERANCE};
 pub use manifest::{DataCount, Manifest, ManifestError, Provenance, Reference};
 pub use outputs::{ClassMap, Outputs};
 pub use shipped::shipped;
+pub use signature::{KeyError, SignatureError, Signer, TrustedKeys};
 
 use std::borrow::Cow;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 /// A model's two files, read but not yet prepared for inference.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The manifest's text, TOML.
     pub manifest: String,
@@ -116,4 +121,17 @@ impl Model {
     pub fn load_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Self, LoadError> {
         manifest.map_or_else(|| Ok(shipped()), ModelFiles::read)?.load_with(options)
     }
+}
+
+/// The bytes of a plain file of at most `most`.
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Asked before opening: opening a pipe waits for its other end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let mut bytes = Vec::new();
+    if File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)? as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
 }

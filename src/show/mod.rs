@@ -9,9 +9,7 @@ pub use terminal::{Terminal, style};
 use std::io;
 
 use crate::journal::Row;
-
-/// Said by every screen, export and report.
-pub const NOTICE: &str = "research use, not a diagnosis";
+pub use crate::verdict::NOTICE;
 
 /// Everything that can be shown.
 ///

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod bundle;
 pub mod evaluate;
 pub mod experiment;
 pub mod fetch_weights;
