@@ -21,8 +21,14 @@ pub fn model(name: &str) -> ModelFiles {
     let nothing = Probabilities { normal: 0.0, bacterial: 0.0, covid19: 0.0 };
     let golden =
         Golden { seed: 1, opacity: Opacity::None, probabilities: nothing, tolerance: 0.05, distance: None, map: None };
-    let mut manifest =
-        Manifest { name: name.into(), digest: hex(&Sha256::digest(NETWORK)), golden: vec![golden], ..shipped };
+    let mut manifest = Manifest {
+        name: name.into(),
+        digest: hex(&Sha256::digest(NETWORK)),
+        golden: vec![golden],
+        gate: None,
+        reference: None,
+        ..shipped
+    };
     (manifest.input.width, manifest.input.height) = (32, 32);
     let files = |manifest: &Manifest| ModelFiles { manifest: toml::to_string(manifest).unwrap(), onnx: NETWORK.into() };
     let phantom = Phantom::new(1, Opacity::None).render().unwrap();
