@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p chestlight-qnn`. Whole networks: `examples/compare.rs`.
 
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot begin should say where")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot begin should say where")]
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 #[path = "../tests/onnx/mod.rs"]
