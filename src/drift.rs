@@ -150,7 +150,7 @@ impl Summary {
     /// # Errors
     /// [`Drift`], to be shown.
     pub fn check(&self) -> Result<(), Drift> {
-        let left = |figure: &Figure| figure.has_left().then(|| (figure.value, figure.band));
+        let left = |figure: &Figure| figure.has_left().then_some((figure.value, figure.band));
         if let Some((Some(value), Some([low, high]))) = left(&self.distance) {
             return Err(Drift::Distance { value, low, high });
         }

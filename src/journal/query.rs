@@ -7,6 +7,7 @@ use super::{Journal, JournalError, Override, Row, schema, sqlite};
 
 /// One row of either kind.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all records are readings")]
 pub enum Record {
     /// What the unit said of a film.
     Reading(Row),
