@@ -1,6 +1,7 @@
 //! What the fuzz targets of `fuzz/` are begun with, and every input on which one of them ever failed, in every test run;
 //! and a fixed number of mutations of each, the same ones every time.
 
+#![allow(clippy::type_complexity, reason = "a table of targets and what they run")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping")]
 
 #[path = "../fuzz/bodies/bundle.rs"]

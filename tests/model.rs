@@ -83,19 +83,10 @@ fn a_manifest_value_outside_its_range_is_refused_with_its_key() {
         ("temperature", "temperature = 0.0", "calibration.temperature"),
         ("refer_below", "refer_below = 1.5", "calibration.refer_below"),
         ("tolerance", "tolerance = -0.1", "golden"),
-        (
-            "temperature",
-            "temperature = 1.0\npoints = { normal = { at_least = 0.1, sensitivity = 1, specificity = 1 } }",
-            "bacterial",
-        ),
-        ("[provenance]", "[gate]\ndistance_at_most = 0.0\n[provenance]", "gate.distance_at_most"),
-        ("[provenance]", "[gate]\ndistance_at_most = 1.4\nages = { from = 9, to = 1 }\n[provenance]", "gate.ages"),
-        (
-            "[provenance]",
-            "[reference]\ndistance_mean = 1\ndistance_deviation = -1\ndistance_between = 0\nrefused_at_most = 0\n\
-             referred_at_most = 0\n[provenance]",
-            "reference",
-        ),
+        ("[calibration.points.bacterial]", "[calibration.points.viral]", "bacterial"),
+        ("distance_at_most", "distance_at_most = 0.0", "gate.distance_at_most"),
+        ("distance_at_most", "distance_at_most = 1.4\nages = { from = 9, to = 1 }", "gate.ages"),
+        ("distance_deviation", "distance_deviation = -1.0", "reference"),
         ("fit", "fit = \"crop\"", "fit"),
         ("height", "height = 224\ndepth = 3", "depth"),
     ] {
