@@ -32,7 +32,7 @@ fn zigzag() -> Vec<(usize, usize)> {
     (0..15)
         .flat_map(|diagonal: usize| {
             let cells: Vec<_> = (diagonal.saturating_sub(7)..=diagonal.min(7)).map(|a| (a, diagonal - a)).collect();
-            if diagonal % 2 == 0 { cells.into_iter().rev().collect::<Vec<_>>() } else { cells }
+            if diagonal.is_multiple_of(2) { cells.into_iter().rev().collect::<Vec<_>>() } else { cells }
         })
         .collect()
 }
