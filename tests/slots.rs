@@ -335,7 +335,7 @@ fn a_power_cut_at_any_step_of_a_change_leaves_a_model_that_works() {
                 passed.insert(point);
                 let (well, reads) = clinic.model();
                 let named = |name: &&str| reads.split_whitespace().next() == Some(*name);
-                assert!(well && expected.iter().any(|name| named(name)), "{point}:{nth} {change:?}: {reads}");
+                assert!(well && expected.iter().any(named), "{point}:{nth} {change:?}: {reads}");
 
                 // The same change can be made again, and ends as if nothing had happened.
                 if change != ["model", "rollback"] || reads.starts_with("two") {
