@@ -1,8 +1,8 @@
 //! DICOM objects with one X-ray film: computed and digital radiography, and secondary captures of them.
 //!
 //! `docs/dicom.md` says what is read and by which part of the standard. The rooms of this folder:
-//! [`object`] walks the data set, [`origin`] reads what it says of itself, [`pixels`] brings the stored values out of
-//! whatever encodes them, [`grey`] and [`colour`] turn them into grey.
+//! `object` walks the data set, `origin` reads what it says of itself, `pixels` brings the stored values out of
+//! whatever encodes them, `grey` and `colour` turn them into grey.
 
 mod codec;
 mod colour;
