@@ -55,7 +55,7 @@ fn mutated(input: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-fn replay(target: &str, body: fn(&[u8])) {
+fn replay(target: &str, body: Body) {
     let mut numbers = Numbers(0);
     let mut inputs = 0;
     for folder in ["seeds", "regressions"] {
@@ -90,7 +90,9 @@ fn every_fuzz_target_has_a_corpus_that_is_replayed_here() {
     }
 }
 
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+type Body = fn(&[u8]);
+
+const TARGETS: [(&str, Body); 8] = [
     ("bundle", bundle::run),
     ("config", config::run),
     ("decode", decode::run),
