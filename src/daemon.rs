@@ -23,7 +23,7 @@ use crate::fault;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
-use crate::model::Model;
+use crate::model::Manifest;
 use crate::outbox::{Evidence, Outbox, OutboxError};
 use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
@@ -176,7 +176,7 @@ impl<I: Indicator> Daemon<I> {
         let spool = Spool::open(&config.state)?;
         let journal = Journal::open(&config.journal())?;
         let key = PatientKey::open(&config.state)?;
-        let drift = last_readings(&journal, &chosen.model)?;
+        let drift = last_readings(&journal, &chosen.model.manifest)?;
         // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
         // the verdict: it is news.
         let films = spool.waiting()?.into_iter();
@@ -300,7 +300,7 @@ impl<I: Indicator> Daemon<I> {
         match choose::again(&config, &self.config, &self.chosen.origin) {
             Ok(None) => self.chosen.instead = None,
             Ok(Some(chosen)) => {
-                match last_readings(&self.journal, &chosen.model) {
+                match last_readings(&self.journal, &chosen.model.manifest) {
                     Ok(drift) => self.drift = drift,
                     Err(error) => log::warn!("the last readings cannot be compared: {error}"),
                 }
@@ -477,9 +477,7 @@ impl<I: Indicator> Daemon<I> {
         let limits = &self.config.limits;
         let drawn = || -> Result<Option<Vec<u8>>, String> {
             let bytes = self.spool.bytes(&in_hand.film, limits.max_bytes).map_err(|(_, detail)| detail)?;
-            let picture =
-                reading::picture(&self.chosen.model, reading, &bytes, limits, NOTICE).map_err(|it| it.to_string())?;
-            picture.map(|picture| picture.png()).transpose().map_err(|error| error.to_string())
+            reading::heat_map(&self.chosen.model, reading, &bytes, limits, NOTICE).map_err(|error| error.to_string())
         };
         let put = |png: Vec<u8>| {
             self.spool.put_beside(&in_hand.film, place, HEAT_MAP, &png).map_err(|error| error.to_string())
@@ -544,10 +542,13 @@ impl<I: Indicator> Daemon<I> {
 }
 
 /// The last readings of a model, to be compared with its reference.
-fn last_readings(journal: &Journal, model: &Model) -> Result<drift::Window, JournalError> {
+///
+/// # Errors
+/// [`JournalError`], when the journal cannot be read.
+pub fn last_readings(journal: &Journal, model: &Manifest) -> Result<drift::Window, JournalError> {
     let mut window = drift::Window::default();
     journal.for_each(Some(drift::WINDOW as u32), |row| {
-        window.add(row, &model.manifest.digest);
+        window.add(row, &model.digest);
         Ok::<(), JournalError>(())
     })?;
     Ok(window)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decode::{self, Limits};
-use crate::explain::{self, ExplainError, Picture};
+use crate::explain::{self, ExplainError};
 use crate::gate;
 use crate::model::{ClassMap, EngineError, Model, Outputs};
 use crate::preprocess::{PreprocessError, preprocess};
@@ -168,31 +168,32 @@ fn read_decoded(model: &Model, radiograph: &Radiograph, years: Option<f32>, ms: 
     Reading { verdict, message, probabilities: Some(probabilities), distance, map, ms, origin: None }
 }
 
-/// The film of a reading under what spoke for its verdict; none where the reading has no class map. Decodes the film
-/// again, so that no reading keeps pixels.
+/// The film of a reading under what spoke for its verdict, as a PNG; none where the reading has no class map. Decodes
+/// the film again, so that no reading keeps pixels.
 ///
 /// # Errors
-/// [`PictureError`].
-pub fn picture(
+/// [`HeatMapError`].
+pub fn heat_map(
     model: &Model,
     reading: &Reading,
     bytes: &[u8],
     limits: &Limits,
     notice: &str,
-) -> Result<Option<Picture>, PictureError> {
+) -> Result<Option<Vec<u8>>, HeatMapError> {
     let Some((map, probabilities)) = reading.map.as_ref().zip(reading.probabilities) else { return Ok(None) };
     let film = decode::decode(bytes, limits)?;
     let (class, _) = probabilities.top();
-    Ok(Some(explain::picture(&film, &model.manifest.input, map, class, [&reading.message, notice])?))
+    let picture = explain::picture(&film, &model.manifest.input, map, class, [&reading.message, notice])?;
+    Ok(Some(picture.png()?))
 }
 
 /// The film of a reading could not be drawn.
 #[derive(Debug, Error)]
-pub enum PictureError {
+pub enum HeatMapError {
     /// It did not decode a second time.
     #[error(transparent)]
     Decode(#[from] decode::DecodeError),
-    /// It could not be drawn.
+    /// It could not be drawn or encoded.
     #[error(transparent)]
     Draw(#[from] ExplainError),
 }

@@ -61,6 +61,23 @@ fn chestlight(root: &Path, arguments: &[&str]) -> (Option<i32>, String, String) 
 }
 
 #[test]
+fn drift_is_of_the_last_readings_of_the_model_that_the_unit_reads_with() {
+    let (root, journal) = unit();
+    let journal = journal.to_str().unwrap();
+    for place in [["--config", "chestlight.toml"], ["--journal", journal]] {
+        let (code, table, notice) = log(root.path(), &[&["drift"], &place[..]].concat());
+        assert_eq!(code, Some(0), "few readings alarm nobody: {table}");
+        assert!(notice.contains("research use, not a diagnosis"), "{notice}");
+        // The empty file says nothing of films.
+        assert!(table.starts_with("the last 2 readings of chestlight-lite0, at most 200"), "{table}");
+        let (_, json, _) = log(root.path(), &[&["drift", "--json"], &place[..]].concat());
+        let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&told["summary"]["readings"], &told["summary"]["covid19"]), (&2.into(), &1.into()), "{told}");
+        assert_eq!(told["drift"], serde_json::Value::Null);
+    }
+}
+
+#[test]
 fn a_list_has_a_line_for_each_reading_and_no_colour_in_a_file() {
     let (root, _) = unit();
     let (code, table, notice) = log(root.path(), &["list", "--config", "chestlight.toml"]);

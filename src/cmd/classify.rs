@@ -143,11 +143,7 @@ fn inputs(path: &Path, passed_over: &mut usize) -> Vec<Input> {
 /// Whether the file is a DICOMDIR under another name; its meta information, which tells, is at its beginning.
 fn is_dicom_directory(path: &Path) -> bool {
     const META: u64 = 4_096;
-    let mut head = Vec::new();
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    is_file
-        && File::open(path).and_then(|file| file.take(META).read_to_end(&mut head)).is_ok()
-        && dicom::is_directory(&head)
+    bytes_of(path, META).is_ok_and(|head| dicom::is_directory(&head))
 }
 
 /// A reading, and the film under what speaks for its verdict where that is asked for.
@@ -208,9 +204,7 @@ fn read(film: &Input, arguments: &Arguments, model: &Model) -> ReadFilm {
     };
     let reading = reading::read_of_age(model, &bytes, &limits, arguments.age);
     let heat_map = arguments.explain.as_ref().and_then(|_| {
-        let picture = reading::picture(model, &reading, &bytes, &limits, NOTICE).map_err(|error| error.to_string());
-        let png = picture.and_then(|it| it.map(|it| it.png()).transpose().map_err(|error| error.to_string()));
-        png.unwrap_or_else(|error| {
+        reading::heat_map(model, &reading, &bytes, &limits, NOTICE).unwrap_or_else(|error| {
             log::warn!("{}: no heat map: {error}", film.path.display());
             None
         })

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::{Context, anyhow};
+use chestlight::choose::Deaths;
 use chestlight::config::Config;
+use chestlight::daemon::last_readings;
 use chestlight::drift;
 use chestlight::journal::{Journal, JournalError, Override, Record, Row, write_csv, write_jsonl};
 use chestlight::model::{Manifest, ModelFiles, shipped};
@@ -13,7 +15,7 @@ use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
 use clap::Subcommand;
 
-use super::{Failure, Outcome, usage};
+use super::{Failure, Outcome, choose_model, usage};
 
 /// List, show, export and verify readings and overrides
 #[derive(clap::Args)]
@@ -58,7 +60,7 @@ enum Command {
     Drift {
         #[command(flatten)]
         place: JournalPlace,
-        /// The manifest of the model that read them, instead of the configured or shipped one
+        /// The manifest of the model that read them, instead of the one that the unit reads with
         #[arg(long, value_name = "MANIFEST")]
         model: Option<PathBuf>,
         /// Print one JSON object (docs/gate.md)
@@ -84,14 +86,16 @@ pub struct JournalPlace {
 }
 
 impl JournalPlace {
-    /// The manifest at `model`, or that of the configured or shipped model.
+    /// The manifest at `model`, or that of the model that the unit reads with, or of the shipped one.
     fn manifest(&self, model: Option<&Path>) -> anyhow::Result<Manifest> {
-        let configured = match (&self.config, model) {
-            (_, Some(model)) => Some(model.to_owned()),
-            (Some(config), None) => Config::read(config)?.model,
-            (None, None) => None,
+        let files = match (model, &self.config) {
+            (Some(model), _) => ModelFiles::read(model)?,
+            (None, Some(config)) => {
+                let chosen = choose_model(&Config::read(config)?, Deaths::NotCounted);
+                return Ok(chosen.map_err(|failure| failure.error)?.model.manifest);
+            }
+            (None, None) => shipped(),
         };
-        let files = configured.map_or_else(|| Ok(shipped()), |manifest| ModelFiles::read(&manifest))?;
         Ok(Manifest::parse(&files.manifest)?)
     }
 
@@ -226,12 +230,7 @@ fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
 
 /// Prints what the last readings are like.
 fn drift(journal: &Journal, manifest: Manifest, json: bool) -> anyhow::Result<Outcome> {
-    let mut window = drift::Window::default();
-    journal.for_each(Some(drift::WINDOW as u32), |row| -> anyhow::Result<()> {
-        window.add(row, &manifest.digest);
-        Ok(())
-    })?;
-    let summary = window.summary(manifest.reference.as_ref());
+    let summary = last_readings(journal, &manifest)?.summary(manifest.reference.as_ref());
     let found = summary.check();
     let mut out = anstream::stdout();
     if json {

@@ -90,14 +90,15 @@ impl From<EngineArgument> for EngineKind {
     }
 }
 
+/// What is wrong with a model that a person has named.
+const NAMED: &str = "the model cannot be used; a model is named by the TOML manifest beside its ONNX file";
+
 /// Loads the model of a manifest, or the shipped one, run as the options say.
 pub fn load_model_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Model, Failure> {
     let loaded = Model::load_with(manifest, options);
     match manifest {
         None => loaded.context("the shipped model does not load").map_err(Failure::from),
-        Some(_) => loaded
-            .context("the model cannot be used; a model is named by the TOML manifest beside its ONNX file")
-            .map_err(usage),
+        Some(_) => loaded.context(NAMED).map_err(usage),
     }
 }
 
@@ -106,9 +107,6 @@ pub fn choose_model(config: &Config, deaths: Deaths) -> Result<Chosen, Failure> 
     choose::at_start(config, deaths).map_err(|error| match (&config.model, error) {
         (_, error @ ChooseError::SelfTest(_)) => Error::new(error).into(),
         (None, error) => Error::new(error).context("not even the model inside the program can be used").into(),
-        (Some(_), error) => {
-            let named = "the model cannot be used; a model is named by the TOML manifest beside its ONNX file";
-            usage(Error::new(error).context(named))
-        }
+        (Some(_), error) => usage(Error::new(error).context(NAMED)),
     })
 }
