@@ -20,6 +20,7 @@ use crate::choose::{self, ChooseError, Chosen};
 use crate::config::{Config, ConfigError};
 use crate::drift;
 use crate::fault;
+use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals};
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
@@ -29,7 +30,7 @@ use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
 use crate::refusal::Refusal;
 use crate::retry::Retry;
-use crate::show::{Indicator, NOTICE, Persistent, Status};
+use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 use reception::Bounds;
 
@@ -140,12 +141,13 @@ struct InHand {
 }
 
 /// The unit: holds its state folder, and reads films once it runs.
-pub struct Daemon<I> {
+pub struct Daemon {
     config: Config,
     chosen: Chosen,
     spool: Spool,
     journal: Journal,
-    screen: Persistent<I>,
+    panel: Panel,
+    vitals: SharedVitals,
     sender: SyncSender<Event>,
     events: Receiver<Event>,
     folder: Folder,
@@ -166,17 +168,22 @@ pub struct Daemon<I> {
     listener: Option<Listener>,
 }
 
-impl<I: Indicator> Daemon<I> {
+impl Daemon {
     /// Takes possession of the state folder and opens the journal. A model that stands in for another one is shown
     /// as a fault until the other one works; films are read all the same.
     ///
     /// # Errors
     /// [`DaemonError`].
-    pub fn open(config: Config, chosen: Chosen, indicator: I) -> Result<(Self, Handle), DaemonError> {
+    pub fn open(config: Config, chosen: Chosen, panel: Panel) -> Result<(Self, Handle), DaemonError> {
         let spool = Spool::open(&config.state)?;
         let journal = Journal::open(&config.journal())?;
         let key = PatientKey::open(&config.state)?;
         let drift = last_readings(&journal, &chosen.model.manifest)?;
+        let vitals = SharedVitals::default();
+        journal.for_each(Some(1), |row| {
+            vitals.update(|vitals| vitals.last_reading = Some(LastReading::from(row)));
+            Ok::<(), JournalError>(())
+        })?;
         // What an earlier process took in and did not finish. If it died between recording and showing, nobody saw
         // the verdict: it is news.
         let films = spool.waiting()?.into_iter();
@@ -184,7 +191,8 @@ impl<I: Indicator> Daemon<I> {
         let (sender, events) = sync_channel(MOST_EVENTS);
         let mut daemon = Self {
             folder: watched(&config.inbox, &sender),
-            screen: Persistent::new(indicator),
+            panel,
+            vitals,
             look_at: Instant::now(),
             look_retry: Retry::default(),
             look_failed: false,
@@ -208,6 +216,11 @@ impl<I: Indicator> Daemon<I> {
         Ok((daemon, Handle(sender)))
     }
 
+    /// How the unit is, while it runs.
+    pub fn vitals(&self) -> SharedVitals {
+        self.vitals.clone()
+    }
+
     /// Reads films until it is told to stop.
     ///
     /// # Errors
@@ -229,7 +242,8 @@ impl<I: Indicator> Daemon<I> {
                 Ok(busy) => busy,
                 Err(error) => return Err(self.give_up(error)),
             };
-            self.screen.flush(Instant::now());
+            self.panel.flush(Instant::now());
+            self.tell_vitals();
             let mut patience = if busy { Duration::ZERO } else { self.patience() };
             // Bounded, so that a busy inbox cannot keep films waiting.
             for _ in 0..MOST_EVENTS {
@@ -249,6 +263,26 @@ impl<I: Indicator> Daemon<I> {
         }
     }
 
+    fn tell_vitals(&self) {
+        let Chosen { model, origin, instead } = &self.chosen;
+        let model = ModelVitals {
+            name: model.manifest.name.clone(),
+            digest: model.manifest.digest.clone(),
+            origin: origin.to_string(),
+            instead: instead.clone(),
+        };
+        let faults = self.faults.values();
+        let faults = faults.map(|(wrong, advice)| FaultVitals { wrong: wrong.clone(), advice: (*advice).to_owned() });
+        let displays = self.panel.states();
+        let displays = displays.map(|(name, wrong)| PartVitals { name: name.into(), wrong: wrong.map(str::to_owned) });
+        self.vitals.update(|vitals| {
+            vitals.model = Some(model);
+            vitals.waiting = self.films.len();
+            vitals.faults = faults.collect();
+            vitals.displays = displays.collect();
+        });
+    }
+
     fn give_up(&mut self, error: SpoolError) -> DaemonError {
         self.show(Status::Fault { wrong: error.to_string(), advice: "the unit stops; start it again" });
         error.into()
@@ -257,7 +291,7 @@ impl<I: Indicator> Daemon<I> {
     /// Time until there is something to do without being told.
     fn patience(&self) -> Duration {
         let films_at = self.films.front().and(self.films_retry.at());
-        let next = [films_at, self.screen.retry_at()].into_iter().flatten().fold(self.look_at, Instant::min);
+        let next = [films_at, self.panel.retry_at()].into_iter().flatten().fold(self.look_at, Instant::min);
         next.saturating_duration_since(Instant::now())
     }
 
@@ -395,7 +429,8 @@ impl<I: Indicator> Daemon<I> {
         }
         if self.faults.is_empty() && !self.resting {
             let found = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check();
-            self.screen.show(match found {
+            self.vitals.update(|vitals| vitals.drift = found.as_ref().err().map(ToString::to_string));
+            self.panel.show(&match found {
                 Ok(()) => Status::Ready,
                 Err(drift) => Status::Warning { wrong: drift.to_string(), advice: "see: chestlight log drift" },
             });
@@ -425,6 +460,7 @@ impl<I: Indicator> Daemon<I> {
                 };
                 let row = self.journal.append(&entry)?;
                 self.drift.add(&row, &self.chosen.model.manifest.digest);
+                self.vitals.update(|vitals| vitals.last_reading = Some(LastReading::from(&row)));
                 if let (Some(outbox), Some(map)) = (&self.outbox, &entry.reading.map) {
                     outbox.note(row.seq, &Evidence::new(&self.chosen.model.manifest.input, map));
                 }
@@ -489,7 +525,7 @@ impl<I: Indicator> Daemon<I> {
 
     fn show(&mut self, status: Status) {
         self.resting = false;
-        self.screen.show(status);
+        self.panel.show(&status);
     }
 
     fn inbox_failed(&mut self, wrong: String, advice: &'static str) {
@@ -582,6 +618,7 @@ mod tests {
 
     use super::*;
     use crate::decode::Limits;
+    use crate::show::Indicator;
 
     /// Hands every status to the test.
     struct Told(Sender<Status>);
@@ -619,8 +656,12 @@ mod tests {
         };
         adapt(&mut config);
         let (sender, told) = channel();
-        let (daemon, handle) =
-            Daemon::open(config.clone(), choose::the_shipped(&config).unwrap(), Told(sender)).unwrap();
+        let (daemon, handle) = Daemon::open(
+            config.clone(),
+            choose::the_shipped(&config).unwrap(),
+            Panel::default().with("test", Told(sender)),
+        )
+        .unwrap();
         let thread = thread::spawn(move || daemon.run());
         Unit { root, config, handle, told, thread }
     }

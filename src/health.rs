@@ -1,11 +1,15 @@
 //! Is the unit fit to read? Each answer with what to do about it.
 
+mod vitals;
+
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
+
+pub use vitals::{DiscVitals, FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals};
 
 /// The clock cannot be right before this instant: chestlight did not exist (2026-11-01T00:00:00Z).
 const FIRST_RELEASE: Duration = Duration::from_secs(1_793_491_200);

@@ -14,7 +14,7 @@ use chestlight::daemon::Daemon;
 use chestlight::journal::Journal;
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Grey;
-use chestlight::show::{Indicator, NOTICE, Status, Terminal};
+use chestlight::show::{Indicator, NOTICE, Panel, Status, Terminal};
 use image::{ExtendedColorType, ImageFormat};
 
 use super::{Failure, Outcome, choose_model, log};
@@ -57,7 +57,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let (sender, recorded) = channel();
     let indicator = Witnessed { terminal: Terminal::new(anstream::stdout(), true), recorded: sender };
     let chosen = choose_model(&config, Deaths::NotCounted)?;
-    let (daemon, handle) = Daemon::open(config, chosen, indicator).context("the demo's unit cannot begin")?;
+    let panel = Panel::default().with("terminal", indicator);
+    let (daemon, handle) = Daemon::open(config, chosen, panel).context("the demo's unit cannot begin")?;
     println!("The unit runs on {}. Films arrive as a portable X-ray unit would send them.\n", inbox.display());
     let unit = thread::Builder::new().name("daemon".into()).spawn(|| daemon.run()).context("no thread")?;
 

@@ -9,7 +9,7 @@ use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::{Daemon, DaemonError, Handle};
 use chestlight::journal::JournalError;
-use chestlight::show::Terminal;
+use chestlight::show::{Panel, Terminal};
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -34,7 +34,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let chosen = choose_model(&config, Deaths::Counted)?;
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
-    let (daemon, handle) = Daemon::open(config, chosen, Terminal::new(anstream::stdout(), names)).map_err(failure)?;
+    let panel = Panel::default().with("terminal", Terminal::new(anstream::stdout(), names));
+    let (daemon, handle) = Daemon::open(config, chosen, panel).map_err(failure)?;
     let path = arguments.config.clone();
     thread::Builder::new()
         .name("signals".into())

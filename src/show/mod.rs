@@ -1,9 +1,11 @@
 //! What the technician is shown, and where.
 
+mod panel;
 mod persistent;
 mod terminal;
 
-pub use persistent::Persistent;
+pub use panel::Panel;
+use persistent::Persistent;
 pub use terminal::{Terminal, style};
 
 use std::io;

@@ -10,17 +10,28 @@ use crate::retry::Retry;
 const MOST_UNSHOWN: usize = 100;
 
 /// An indicator whose failures stop nobody.
-#[derive(Debug)]
-pub struct Persistent<I> {
-    indicator: I,
+pub struct Persistent {
+    name: &'static str,
+    indicator: Box<dyn Indicator + Send>,
     unshown: VecDeque<Status>,
     retry: Retry,
+    wrong: Option<String>,
 }
 
-impl<I: Indicator> Persistent<I> {
+impl Persistent {
     /// Nothing is shown yet.
-    pub fn new(indicator: I) -> Self {
-        Self { indicator, unshown: VecDeque::new(), retry: Retry::default() }
+    pub fn new(name: &'static str, indicator: Box<dyn Indicator + Send>) -> Self {
+        Self { name, indicator, unshown: VecDeque::new(), retry: Retry::default(), wrong: None }
+    }
+
+    /// What it is called where its failures are told.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What is wrong with it; absent while it works.
+    pub fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
     }
 
     /// Shows the status, now or when the indicator works again.
@@ -43,11 +54,15 @@ impl<I: Indicator> Persistent<I> {
             && let Some(status) = self.unshown.pop_front()
         {
             match self.indicator.show(&status) {
-                Ok(()) => self.retry.succeeded(),
+                Ok(()) => {
+                    self.retry.succeeded();
+                    self.wrong = None;
+                }
                 Err(error) => {
                     if !self.retry.is_failing() {
-                        log::error!("the indicator fails ({error}); films are read and recorded, and shown later");
+                        log::error!("the {} fails ({error}); films are read and recorded, and shown later", self.name);
                     }
+                    self.wrong = Some(error.to_string());
                     self.unshown.push_front(status);
                     self.retry.failed(now);
                 }
@@ -64,22 +79,28 @@ impl<I: Indicator> Persistent<I> {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::sync::Arc;
+    use std::sync::Mutex;
 
     use super::*;
 
-    /// Shows nothing until it works.
     #[derive(Default)]
-    struct Loose {
+    struct State {
         works: bool,
         shown: Vec<String>,
     }
 
+    /// Shows nothing until it works.
+    #[derive(Clone, Default)]
+    struct Loose(Arc<Mutex<State>>);
+
     impl Indicator for Loose {
         fn show(&mut self, status: &Status) -> io::Result<()> {
-            if !self.works {
+            let mut state = self.0.lock().unwrap();
+            if !state.works {
                 return Err(io::Error::other("a loose cable"));
             }
-            self.shown.push(match status {
+            state.shown.push(match status {
                 Status::Ready => "ready".into(),
                 Status::Fault { wrong, .. } => wrong.clone(),
                 other => format!("{other:?}"),
@@ -94,20 +115,22 @@ mod tests {
 
     #[test]
     fn what_could_not_be_shown_is_shown_in_order_when_the_indicator_works_again() {
-        let mut screen = Persistent::new(Loose::default());
+        let loose = Loose::default();
+        let mut screen = Persistent::new("screen", Box::new(loose.clone()));
         for status in [Status::Ready, fault(1), Status::Ready, fault(2), Status::Ready] {
             screen.show(status);
         }
-        assert!(screen.indicator.shown.is_empty());
-        screen.indicator.works = true;
+        assert!(loose.0.lock().unwrap().shown.is_empty());
+        assert_eq!(screen.wrong(), Some("a loose cable"));
+        loose.0.lock().unwrap().works = true;
         screen.flush(screen.retry_at().unwrap());
-        assert_eq!(screen.indicator.shown, ["1", "2", "ready"]);
-        assert_eq!(screen.retry_at(), None);
+        assert_eq!(loose.0.lock().unwrap().shown, ["1", "2", "ready"]);
+        assert_eq!((screen.retry_at(), screen.wrong()), (None, None));
     }
 
     #[test]
     fn a_dead_indicator_costs_bounded_memory() {
-        let mut screen = Persistent::new(Loose::default());
+        let mut screen = Persistent::new("screen", Box::new(Loose::default()));
         (0..MOST_UNSHOWN * 2).for_each(|index| screen.show(fault(index)));
         assert_eq!(screen.unshown.len(), MOST_UNSHOWN);
         assert_eq!(screen.unshown.front(), Some(&fault(MOST_UNSHOWN)));
