@@ -13,7 +13,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use dicom::{Dicom, Pacs};
+pub use dicom::{Dicom, Pacs, Tls};
 
 use crate::decode::Limits;
 
@@ -118,7 +118,7 @@ impl Config {
 
         let mut root = Section { name: "", table: root.into_inner() };
         let mut limits = reader.section(&mut root, "limits");
-        let dicom = reader.dicom(&mut root);
+        let dicom = reader.dicom(&mut root, base);
         let inbox = reader.folder(&mut root, "inbox", base);
         let state = reader.folder(&mut root, "state", base);
         let model = reader.path(&mut root, "model", base);

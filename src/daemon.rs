@@ -308,11 +308,7 @@ impl Daemon {
                 self.mended(Part::Listener);
             }
             Event::Listening(Err(wrong)) => {
-                self.failed(
-                    Part::Listener,
-                    wrong,
-                    "check `dicom.listen` and `dicom.port`; films in the inbox are read",
-                );
+                self.failed(Part::Listener, wrong, "check the section [dicom]; films in the inbox are read");
             }
             Event::Configuration(read) => match self.reconfigure(*read) {
                 Ok(()) => log::info!("the configuration was read again and is in use"),

@@ -34,4 +34,5 @@ pub mod retry;
 pub mod self_test;
 pub mod show;
 pub mod spool;
+pub mod tls;
 pub mod verdict;

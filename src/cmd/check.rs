@@ -12,6 +12,7 @@ use chestlight::model::Manifest;
 use chestlight::model::slots::{Slot, Slots};
 use chestlight::outbox;
 use chestlight::show::NOTICE;
+use chestlight::tls;
 
 use super::{Failure, Outcome, choose_model, told, usage};
 
@@ -46,6 +47,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         ("free space", free_space(&config)),
         ("clock", clock(SystemTime::now())),
     ];
+    if let Some(tls) = config.dicom.as_ref().and_then(|dicom| dicom.tls.as_ref()) {
+        let found = format!("peers must show a certificate of {}", tls.peer_ca.display());
+        checks.push(("TLS", tls::server(tls).map(|_| found).map_err(|error| error.to_string())));
+    }
     if let Some(pacs) = config.dicom.as_ref().and_then(|dicom| dicom.pacs.as_ref()) {
         let found = format!("{} at {}:{} answers", pacs.ae_title, pacs.host, pacs.port);
         checks.push(("archive", outbox::echo(pacs).map(|()| found).map_err(|error| error.to_string())));

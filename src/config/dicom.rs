@@ -1,6 +1,7 @@
-//! The sections `[dicom]` and `[dicom.pacs]`: the only ones that open a socket.
+//! The sections `[dicom]`, `[dicom.tls]` and `[dicom.pacs]`: the only ones that open a socket.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -29,6 +30,8 @@ pub struct Dicom {
     pub idle: Duration,
     /// What one object may take.
     pub object: Duration,
+    /// What the listener proves itself with and checks its peers by; without it what they say can be overheard.
+    pub tls: Option<Tls>,
     /// Where results are sent.
     pub pacs: Option<Pacs>,
 }
@@ -44,19 +47,34 @@ pub struct Pacs {
     pub port: u16,
     /// What this unit calls itself there.
     pub calling_ae_title: String,
+    /// What this unit proves itself with and checks the archive by; without it what is sent can be overheard.
+    pub tls: Option<Tls>,
+}
+
+/// Files in PEM form for connections by TLS, on which each side shows a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The unit's certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key, which only its owner may read.
+    pub key: PathBuf,
+    /// The authorities whose certificates peers must show.
+    pub peer_ca: PathBuf,
 }
 
 impl<'t> Reader<'t> {
     /// The section with what is wrong in it told; `None` where there is none.
-    pub(super) fn dicom(&mut self, root: &mut Section<'t>) -> Option<Dicom> {
+    pub(super) fn dicom(&mut self, root: &mut Section<'t>, base: &Path) -> Option<Dicom> {
         if !root.table.contains_key("dicom") {
             return None;
         }
         let mut section = self.section(root, "dicom");
-        let pacs = section.table.contains_key("pacs").then(|| {
-            let inner = self.section(&mut section, "pacs");
-            Section { name: "dicom.pacs", table: inner.table }
-        });
+        let mut inner = |key, name| {
+            let is_there = section.table.contains_key(key);
+            is_there.then(|| Section { name, table: self.section(&mut section, key).table })
+        };
+        let (pacs, tls) = (inner("pacs", "dicom.pacs"), inner("tls", "dicom.tls"));
+        let [tls, archive_tls] = tls.and_then(|section| self.tls(section, base)).unwrap_or_default();
         let ae_title = self.title(&mut section, "ae_title").unwrap_or_else(|| "CHESTLIGHT".to_owned());
         let address = self.address(&mut section, "listen").unwrap_or(Ipv4Addr::LOCALHOST.into());
         let port = self.port(&mut section, 11_112);
@@ -67,7 +85,7 @@ impl<'t> Reader<'t> {
         let idle = self.whole_number(&mut section, "idle_seconds", 1..=3_600, 60);
         let object = self.whole_number(&mut section, "object_seconds", 1..=3_600, 600);
         self.unknown(&section);
-        let pacs = pacs.and_then(|section| self.pacs(section, &ae_title));
+        let pacs = pacs.and_then(|section| self.pacs(section, &ae_title, archive_tls));
         Some(Dicom {
             listen: SocketAddr::new(address, port),
             calling_ae_titles,
@@ -76,12 +94,39 @@ impl<'t> Reader<'t> {
             read: Duration::from_secs(read),
             idle: Duration::from_secs(idle),
             object: Duration::from_secs(object),
+            tls,
             pacs,
             ae_title,
         })
     }
 
-    fn pacs(&mut self, mut section: Section<'t>, own: &str) -> Option<Pacs> {
+    /// What the listener and what the outbox speak TLS with; `None` where something is missing or wrong, which is told.
+    fn tls(&mut self, mut section: Section<'t>, base: &Path) -> Option<[Option<Tls>; 2]> {
+        let wanted = ["listener", "archive"].map(|key| self.truth(&mut section, key, true));
+        let mut file = |key| {
+            if !section.table.contains_key(key) {
+                self.missing(&section, key, "is missing; it must name a file in PEM form");
+            }
+            self.path(&mut section, key, base).map(|placed| placed.path)
+        };
+        let (certificate, key, peer_ca) = (file("certificate"), file("key"), file("peer_ca"));
+        self.unknown(&section);
+        let tls = Tls { certificate: certificate?, key: key?, peer_ca: peer_ca? };
+        Some(wanted.map(|wanted| wanted.then(|| tls.clone())))
+    }
+
+    fn truth(&mut self, section: &mut Section<'t>, key: &str, default: bool) -> bool {
+        match section.table.remove(key).map(|value| (value.span().start, value.into_inner())) {
+            None => default,
+            Some((_, DeValue::Boolean(truth))) => truth,
+            Some((at, other)) => {
+                self.problem(at, section.key(key), format!("must be true or false, not {}", described(&other)));
+                default
+            }
+        }
+    }
+
+    fn pacs(&mut self, mut section: Section<'t>, own: &str, tls: Option<Tls>) -> Option<Pacs> {
         for key in ["ae_title", "host"] {
             if !section.table.contains_key(key) {
                 self.missing(&section, key, "is missing; it must name the archive");
@@ -95,7 +140,7 @@ impl<'t> Reader<'t> {
         let port = self.port(&mut section, 104);
         let calling = self.title(&mut section, "calling_ae_title").unwrap_or_else(|| own.to_owned());
         self.unknown(&section);
-        Some(Pacs { ae_title: ae_title?, host: host?, port, calling_ae_title: calling })
+        Some(Pacs { ae_title: ae_title?, host: host?, port, calling_ae_title: calling, tls })
     }
 
     fn title(&mut self, section: &mut Section<'t>, key: &str) -> Option<String> {
@@ -193,13 +238,30 @@ mod tests {
     #[test]
     fn the_example_shows_real_keys_with_their_defaults() {
         let example = include_str!("../../chestlight.example.toml");
-        let (rest, section) = example.split_once("\n# [dicom]\n").unwrap();
-        let lines = section.lines().map(|line| line.strip_prefix("# ").unwrap_or_default());
-        let shown = format!("{rest}\n[dicom]\n{}\n", lines.collect::<Vec<_>>().join("\n"));
-        let shown = Config::parse(&shown, Path::new("/")).unwrap().dicom.unwrap();
+        let (_, section) = example.split_once("\n# [dicom]\n").unwrap();
+        // The comments that begin with its name end with an empty line.
+        let lines = section.lines().take_while(|line| line.starts_with('#'));
+        let lines = lines.map(|line| line.strip_prefix("# ").unwrap_or_default());
+        let shown = parse(&format!("[dicom]\n{}\n", lines.collect::<Vec<_>>().join("\n"))).unwrap().dicom.unwrap();
         assert!(shown.pacs.as_ref().is_some_and(|pacs| pacs.port == 104 && pacs.calling_ae_title == shown.ae_title));
+        assert!(shown.tls.is_some() && shown.tls == shown.pacs.as_ref().unwrap().tls);
         let least = parse("[dicom]\ncalling_ae_titles = ['XRAY1']\npeers = ['127.0.0.1']\n").unwrap().dicom.unwrap();
-        assert_eq!(Dicom { pacs: None, ..shown }, least);
+        assert_eq!(Dicom { pacs: None, tls: None, ..shown }, least);
+    }
+
+    #[test]
+    fn tls_is_for_both_sides_unless_one_of_them_is_excepted() {
+        let both = "[dicom]\ncalling_ae_titles = ['X']\npeers = ['127.0.0.1']\n\
+                    [dicom.pacs]\nae_title = 'A'\nhost = 'h'\n\
+                    [dicom.tls]\ncertificate = 'c.pem'\nkey = '/k.pem'\npeer_ca = 'ca.pem'\n";
+        for (more, listener, archive) in
+            [("", true, true), ("listener = false\n", false, true), ("archive = false\n", true, false)]
+        {
+            let dicom = parse(&format!("{both}{more}")).unwrap().dicom.unwrap();
+            assert_eq!((dicom.tls.is_some(), dicom.pacs.unwrap().tls.is_some()), (listener, archive), "{more}");
+        }
+        let tls = parse(both).unwrap().dicom.unwrap().tls.unwrap();
+        assert_eq!((tls.certificate.as_path(), tls.key.as_path()), (Path::new("/c.pem"), Path::new("/k.pem")));
     }
 
     #[test]
@@ -216,10 +278,16 @@ mod tests {
              [dicom.pacs]\n\
              host = 'a b'\n\
              calling_ae_title = 'A\\B'\n\
-             user = 'x'\n",
+             user = 'x'\n\
+             [dicom.tls]\n\
+             key = ''\n\
+             peer_ca = 'ca.pem'\n\
+             archive = 'no'\n\
+             password = 'x'\n",
         );
         let title = "must be an AE title: 1 to 16 ASCII characters in quotes, no backslash, not";
         let wanted = [
+            "dicom.tls.certificate: is missing; it must name a file in PEM form",
             "dicom.pacs.ae_title: is missing; it must name the archive",
             &format!("line 4: dicom.ae_title: {title} \"TOO LONG FOR A TITLE\""),
             "line 5: dicom.listen: must be an IP address in quotes, not \"localhost\"",
@@ -232,6 +300,9 @@ mod tests {
             "line 12: dicom.pacs.host: must be a host name or an address in quotes, not \"a b\"",
             &format!("line 13: dicom.pacs.calling_ae_title: {title} \"A\\\\B\""),
             "line 14: dicom.pacs.user: is not a known key",
+            "line 16: dicom.tls.key: must be a path in quotes, not \"\"",
+            "line 18: dicom.tls.archive: must be true or false, not \"no\"",
+            "line 19: dicom.tls.password: is not a known key",
         ];
         assert_eq!(told.unwrap_err().lines().collect::<Vec<_>>(), wanted);
         let missing = "dicom.calling_ae_titles: is missing; it must list the AE titles that may send films\n\

@@ -1,16 +1,17 @@
 //! C-STORE and C-ECHO towards the site's archive.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use dicom_dictionary_std::uids;
 use dicom_object::InMemDicomObject;
-use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
-use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
+use dicom_ul::association::{ClientAssociation, ClientAssociationOptions, CloseSocket, Error};
+use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextNegotiated};
 use thiserror::Error;
 
 use crate::config::Pacs;
 use crate::dimse::{Command, MAX_COMMAND, VERIFICATION};
+use crate::tls::{self, TlsError};
 
 /// How long the archive may take to accept the connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -42,6 +43,9 @@ pub enum SendError {
         /// What went wrong.
         why: String,
     },
+    /// This unit cannot prove itself to the archive.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The archive has no room.
     #[error("the archive takes no objects now: status {0:04X}")]
     OutOfResources(u16),
@@ -70,17 +74,16 @@ pub fn store(pacs: &Pacs, objects: &[Outgoing]) -> Result<Vec<Answer>, SendError
     let mut association = associate(pacs, objects.iter().map(|object| object.sop_class))?;
     let mut answers = Vec::new();
     for (message, object) in (1..).zip(objects) {
-        let context = association.presentation_contexts().iter().find(|it| it.abstract_syntax == object.sop_class);
+        let context = association.contexts().iter().find(|it| it.abstract_syntax == object.sop_class);
         let Some((id, syntax)) = context.map(|context| (context.id, context.transfer_syntax.clone())) else {
             answers.push(Answer::Refused(None));
             continue;
         };
         let data_set = encode(&object.data_set, &syntax)?;
         let request = Command::store_request(message, object.sop_class, &object.sop_instance);
-        send_command(pacs, &mut association, id, &request)?;
-        let mut writer = association.send_pdata(id);
-        writer.write_all(&data_set).and_then(|()| writer.finish()).map_err(|error| broken(pacs, &error))?;
-        answers.push(match receive_status(pacs, &mut association, message)? {
+        send_command(pacs, association.as_mut(), id, &request)?;
+        association.send_data(id, &data_set).map_err(|error| broken(pacs, &error))?;
+        answers.push(match receive_status(pacs, association.as_mut(), message)? {
             // Warnings: stored, with something coerced or left out.
             0x0000 | 0xB000..=0xBFFF => Answer::Stored,
             status @ 0xA700..=0xA7FF => return Err(SendError::OutOfResources(status)),
@@ -97,9 +100,9 @@ pub fn store(pacs: &Pacs, objects: &[Outgoing]) -> Result<Vec<Answer>, SendError
 /// [`SendError`].
 pub fn echo(pacs: &Pacs) -> Result<(), SendError> {
     let mut association = associate(pacs, [VERIFICATION].into_iter())?;
-    let id = association.presentation_contexts().first().map_or(1, |context| context.id);
-    send_command(pacs, &mut association, id, &Command::echo_request(1))?;
-    match receive_status(pacs, &mut association, 1)? {
+    let id = association.contexts().first().map_or(1, |context| context.id);
+    send_command(pacs, association.as_mut(), id, &Command::echo_request(1))?;
+    match receive_status(pacs, association.as_mut(), 1)? {
         0 => {
             release(association);
             Ok(())
@@ -108,9 +111,39 @@ pub fn echo(pacs: &Pacs) -> Result<(), SendError> {
     }
 }
 
-type Connection = ClientAssociation<std::net::TcpStream>;
+/// An association, over TCP or TLS.
+trait Connection {
+    fn contexts(&self) -> &[PresentationContextNegotiated];
+    fn send(&mut self, pdu: &Pdu) -> Result<(), Error>;
+    fn send_data(&mut self, context: u8, data: &[u8]) -> io::Result<()>;
+    fn receive(&mut self) -> Result<Pdu, Error>;
+    fn release(self: Box<Self>) -> Result<(), Error>;
+}
 
-fn associate(pacs: &Pacs, classes: impl Iterator<Item = &'static str>) -> Result<Connection, SendError> {
+impl<S: Read + Write + CloseSocket> Connection for ClientAssociation<S> {
+    fn contexts(&self) -> &[PresentationContextNegotiated] {
+        self.presentation_contexts()
+    }
+
+    fn send(&mut self, pdu: &Pdu) -> Result<(), Error> {
+        self.send(pdu)
+    }
+
+    fn send_data(&mut self, context: u8, data: &[u8]) -> io::Result<()> {
+        let mut writer = self.send_pdata(context);
+        writer.write_all(data).and_then(|()| writer.finish())
+    }
+
+    fn receive(&mut self) -> Result<Pdu, Error> {
+        self.receive()
+    }
+
+    fn release(self: Box<Self>) -> Result<(), Error> {
+        (*self).release()
+    }
+}
+
+fn associate(pacs: &Pacs, classes: impl Iterator<Item = &'static str>) -> Result<Box<dyn Connection>, SendError> {
     let options = ClientAssociationOptions::new()
         .calling_ae_title(pacs.calling_ae_title.clone())
         .called_ae_title(pacs.ae_title.clone())
@@ -119,11 +152,19 @@ fn associate(pacs: &Pacs, classes: impl Iterator<Item = &'static str>) -> Result
         .write_timeout(SILENCE);
     let syntaxes = || vec![uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
     let options = classes.fold(options, |options, class| options.with_presentation_context(class, syntaxes()));
-    options.establish((pacs.host.as_str(), pacs.port)).map_err(|error| broken(pacs, &error))
+    let address = (pacs.host.as_str(), pacs.port);
+    let association: Result<Box<dyn Connection>, Error> = match &pacs.tls {
+        None => options.establish(address).map(|it| Box::new(it) as _),
+        Some(tls) => {
+            let options = options.tls_config(tls::client(tls)?).server_name(&pacs.host);
+            options.establish_tls(address).map(|it| Box::new(it) as _)
+        }
+    };
+    association.map_err(|error| broken(pacs, &error))
 }
 
 /// The archive has answered everything: if it does not take the farewell, nothing is lost.
-fn release(association: Connection) {
+fn release(association: Box<dyn Connection>) {
     if let Err(error) = association.release() {
         log::debug!("the archive did not release the association: {error}");
     }
@@ -152,7 +193,7 @@ fn encode(data_set: &InMemDicomObject, transfer_syntax: &str) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-fn send_command(pacs: &Pacs, association: &mut Connection, id: u8, command: &Command) -> Result<(), SendError> {
+fn send_command(pacs: &Pacs, association: &mut dyn Connection, id: u8, command: &Command) -> Result<(), SendError> {
     let value = PDataValue {
         presentation_context_id: id,
         value_type: PDataValueType::Command,
@@ -162,7 +203,7 @@ fn send_command(pacs: &Pacs, association: &mut Connection, id: u8, command: &Com
     association.send(&Pdu::PData { data: vec![value] }).map_err(|error| broken(pacs, &error))
 }
 
-fn receive_status(pacs: &Pacs, association: &mut Connection, message: u16) -> Result<u16, SendError> {
+fn receive_status(pacs: &Pacs, association: &mut dyn Connection, message: u16) -> Result<u16, SendError> {
     let mut command = Vec::new();
     loop {
         let Pdu::PData { data } = association.receive().map_err(|error| broken(pacs, &error))? else {

@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chestlight::dimse::Command;
@@ -13,7 +14,8 @@ use chestlight::radiograph::Grey;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTable, FileMetaTableBuilder, InMemDicomObject};
-use dicom_ul::association::{ClientAssociation, ClientAssociationOptions};
+use dicom_ul::association::client::TlsStream;
+use dicom_ul::association::{ClientAssociation, ClientAssociationOptions, CloseSocket};
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
 
 use crate::running_unit::Site;
@@ -130,9 +132,26 @@ pub fn recorded(site: &Site) -> Vec<String> {
 }
 
 /// One association with a unit.
-pub struct Peer {
-    association: ClientAssociation<TcpStream>,
+pub struct Peer<S: Read + Write + CloseSocket = TcpStream> {
+    association: ClientAssociation<S>,
     message: u16,
+}
+
+fn options(calling: &str, called: &str) -> ClientAssociationOptions<'static> {
+    ClientAssociationOptions::new()
+        .calling_ae_title(calling.to_owned())
+        .called_ae_title(called.to_owned())
+        .with_presentation_context(uids::VERIFICATION, vec![EXPLICIT])
+        .with_presentation_context(CLASS, vec![EXPLICIT])
+        .with_presentation_context(uids::MR_IMAGE_STORAGE, vec![EXPLICIT])
+        .read_timeout(Duration::from_secs(60))
+}
+
+impl Peer<TlsStream> {
+    pub fn connect_by_tls(port: u16, tls: Arc<rustls::ClientConfig>) -> Result<Self, dicom_ul::association::Error> {
+        let options = options("PEER", "CHESTLIGHT").tls_config(tls).server_name("localhost");
+        Ok(Self { association: options.establish_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?, message: 0 })
+    }
 }
 
 impl Peer {
@@ -141,17 +160,12 @@ impl Peer {
     }
 
     pub fn connect_as(port: u16, calling: &str, called: &str) -> Result<Self, dicom_ul::association::Error> {
-        let association = ClientAssociationOptions::new()
-            .calling_ae_title(calling.to_owned())
-            .called_ae_title(called.to_owned())
-            .with_presentation_context(uids::VERIFICATION, vec![EXPLICIT])
-            .with_presentation_context(CLASS, vec![EXPLICIT])
-            .with_presentation_context(uids::MR_IMAGE_STORAGE, vec![EXPLICIT])
-            .read_timeout(Duration::from_secs(60))
-            .establish(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        let association = options(calling, called).establish(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         Ok(Self { association, message: 0 })
     }
+}
 
+impl<S: Read + Write + CloseSocket> Peer<S> {
     /// The classes that were agreed on.
     pub fn classes(&self) -> Vec<&str> {
         self.association.presentation_contexts().iter().map(|it| it.abstract_syntax.as_str()).collect()

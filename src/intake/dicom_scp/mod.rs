@@ -20,13 +20,15 @@ use dicom_dictionary_std::uids;
 use dicom_ul::pdu::{
     AssociationRJ, AssociationRJResult, AssociationRJServiceProviderPresentationReason, AssociationRJSource, Pdu,
 };
+use rustls::ServerConfig;
 use thiserror::Error;
 
 pub use association::serve;
-use wire::{Patient, send};
+use wire::{Patient, part, secure, send};
 
 use crate::config::Dicom;
 use crate::retry::Retry;
+use crate::tls;
 
 /// The storage classes that are taken, with their names.
 pub const STORAGE_CLASSES: [(&str, &str); 7] = [
@@ -85,6 +87,9 @@ pub enum Ended {
     /// The peer may not speak to this unit.
     #[error("rejected: {0}")]
     Rejected(String),
+    /// No TLS was agreed on.
+    #[error("the peer did not prove who it is: {0}")]
+    Unproven(io::Error),
     /// The peer does not speak DICOM as agreed.
     #[error("ended by this unit: {0}")]
     Malformed(&'static str),
@@ -130,12 +135,13 @@ impl Listener {
             let reception = Reception { config: &shared.config, transfer_syntaxes, landing: &landing };
             let mut retry = Retry::default();
             while !shared.stopping.load(Ordering::SeqCst) {
-                match TcpListener::bind(shared.config.listen).and_then(|it| it.local_addr().map(|at| (it, at))) {
-                    Ok((listener, address)) => {
+                match shared.open() {
+                    Ok((listener, address, tls)) => {
                         retry.succeeded();
                         *lock(&shared.address) = Some(address);
                         tell(Ok(address));
-                        thread::scope(|scope| shared.accept(&listener, &reception, scope));
+                        let desk = Desk { reception: &reception, tls: tls.as_ref() };
+                        thread::scope(|scope| shared.accept(&listener, desk, scope));
                     }
                     Err(error) => {
                         if !retry.is_failing() {
@@ -171,16 +177,46 @@ impl Drop for Listener {
     }
 }
 
+/// What every association is served with.
+#[derive(Clone, Copy)]
+struct Desk<'d> {
+    reception: &'d Reception<'d>,
+    tls: Option<&'d Arc<ServerConfig>>,
+}
+
+impl Desk<'_> {
+    fn serve(self, socket: TcpStream) -> (u32, Ended) {
+        let Some(tls) = self.tls else { return serve(&mut Patient::new(socket), self.reception) };
+        let time = self.reception.config.read;
+        match secure(socket, tls, time) {
+            Ok(mut wire) => {
+                let served = serve(&mut wire, self.reception);
+                part(&mut wire, time);
+                served
+            }
+            Err(ended) => (0, ended),
+        }
+    }
+}
+
 impl Shared {
+    /// The socket, where it listens, and what is shown on it.
+    fn open(&self) -> io::Result<(TcpListener, SocketAddr, Option<Arc<ServerConfig>>)> {
+        let tls = self.config.tls.as_ref().map(tls::server).transpose().map_err(io::Error::other)?;
+        let listener = TcpListener::bind(self.config.listen)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address, tls))
+    }
+
     /// Accepts until it is told to stop.
-    fn accept<'s>(&'s self, listener: &TcpListener, reception: &'s Reception<'_>, scope: &'s Scope<'s, '_>) {
+    fn accept<'s>(&'s self, listener: &TcpListener, desk: Desk<'s>, scope: &'s Scope<'s, '_>) {
         loop {
             let accepted = listener.accept();
             if self.stopping.load(Ordering::SeqCst) {
                 break;
             }
             match accepted {
-                Ok((socket, peer)) => self.begin(socket, peer, reception, scope),
+                Ok((socket, peer)) => self.begin(socket, peer, desk, scope),
                 Err(error) => {
                     log::warn!("a DICOM connection cannot be accepted: {error}");
                     // Too many open files, mostly; accepting at once again would only spin.
@@ -195,13 +231,7 @@ impl Shared {
     }
 
     /// Gives a connection a thread of its own, if the peer may come and a place is free.
-    fn begin<'s>(
-        &'s self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        reception: &'s Reception<'_>,
-        scope: &'s Scope<'s, '_>,
-    ) {
+    fn begin<'s>(&'s self, socket: TcpStream, peer: SocketAddr, desk: Desk<'s>, scope: &'s Scope<'s, '_>) {
         let ip = peer.ip().to_canonical();
         if !self.config.peers.contains(&ip) {
             log::warn!("a DICOM connection from {ip}, which `dicom.peers` does not name, is closed");
@@ -209,12 +239,15 @@ impl Shared {
         }
         let Some(slot) = self.take_slot(&socket) else {
             log::warn!("a DICOM connection from {ip} is told to come again: all associations are taken");
-            return turn_away(socket);
+            // Under TLS there is nothing to say before both sides have proved themselves.
+            return if desk.tls.is_none() {
+                turn_away(socket)
+            };
         };
         let name = format!("dicom-{}", slot + 1);
         let spawned = thread::Builder::new().name(name).stack_size(STACK).spawn_scoped(scope, move || {
             // PDUs are parsed by other people's code: a panic in it must cost one association.
-            let served = catch_unwind(AssertUnwindSafe(|| serve(&mut Patient::new(socket), reception)));
+            let served = catch_unwind(AssertUnwindSafe(|| desk.serve(socket)));
             match served {
                 Ok((stored, ended)) => log::info!("a DICOM association with {ip}: {stored} objects stored, {ended}"),
                 Err(_) => log::error!("a DICOM association with {ip} ended in a panic"),

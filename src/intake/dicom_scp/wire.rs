@@ -2,9 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dicom_ul::pdu::{PDU_HEADER_SIZE, Pdu, read_pdu, write_pdu};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::Ended;
 
@@ -61,6 +63,35 @@ impl Wire for Patient {
     fn wait_until(&mut self, end: Instant) {
         self.end = end;
     }
+}
+
+/// A connection under TLS, which waits as [`Patient`] does.
+pub type Secured = StreamOwned<ServerConnection, Patient>;
+
+impl Wire for Secured {
+    fn wait_until(&mut self, end: Instant) {
+        self.sock.wait_until(end);
+    }
+}
+
+/// Agrees on TLS with a peer, which must show its certificate, within `time`.
+///
+/// # Errors
+/// [`Ended::Unproven`].
+pub fn secure(socket: TcpStream, tls: &Arc<ServerConfig>, time: Duration) -> Result<Secured, Ended> {
+    let mut socket = Patient::new(socket);
+    socket.wait_until(Instant::now() + time);
+    let mut connection = ServerConnection::new(Arc::clone(tls)).map_err(io::Error::other).map_err(Ended::Unproven)?;
+    connection.complete_io(&mut socket).map_err(Ended::Unproven)?;
+    Ok(StreamOwned::new(connection, socket))
+}
+
+/// Tells the peer that nothing follows, so that it knows that nobody has cut the connection.
+pub fn part(wire: &mut Secured, time: Duration) {
+    wire.wait_until(Instant::now() + time);
+    wire.conn.send_close_notify();
+    // It may be gone.
+    let _ = wire.flush();
 }
 
 /// Reads one PDU: its first byte may take `first`, what follows `rest`. Holds it in memory once as it came, and the
