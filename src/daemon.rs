@@ -179,7 +179,7 @@ impl Daemon {
         let journal = Journal::open(&config.journal())?;
         let key = PatientKey::open(&config.state)?;
         let drift = last_readings(&journal, &chosen.model.manifest)?;
-        let vitals = SharedVitals::default();
+        let vitals = panel.vitals().clone();
         journal.for_each(Some(1), |row| {
             vitals.update(|vitals| vitals.last_reading = Some(LastReading::from(row)));
             Ok::<(), JournalError>(())
@@ -502,21 +502,25 @@ impl Daemon {
         Ok(reading)
     }
 
-    /// Puts the film under what spoke for its verdict beside it into the archive. The picture can be drawn again, so a
-    /// failure costs the picture alone.
-    fn explain(&self, in_hand: &InHand, place: Place<'_>) {
-        let Some(reading) = in_hand.reading.as_ref().filter(|reading| reading.map.is_some()) else { return };
-        let limits = &self.config.limits;
-        let drawn = || -> Result<Option<Vec<u8>>, String> {
-            let bytes = self.spool.bytes(&in_hand.film, limits.max_bytes).map_err(|(_, detail)| detail)?;
-            reading::heat_map(&self.chosen.model, reading, &bytes, limits, NOTICE).map_err(|error| error.to_string())
-        };
-        let put = |png: Vec<u8>| {
-            self.spool.put_beside(&in_hand.film, place, HEAT_MAP, &png).map_err(|error| error.to_string())
-        };
-        if let Err(wrong) = drawn().and_then(|png| png.map_or(Ok(()), put)) {
+    /// Shows the film under what spoke for its verdict, and puts it beside the film into the archive. The picture can
+    /// be drawn again, so a failure costs the picture alone.
+    fn explain(&mut self, in_hand: &InHand, place: Place<'_>) {
+        if let Err(wrong) = self.try_to_explain(in_hand, place) {
             log::warn!("film {} has no heat map: {wrong}", in_hand.film.short_digest());
         }
+    }
+
+    fn try_to_explain(&mut self, in_hand: &InHand, place: Place<'_>) -> Result<(), String> {
+        let Some(reading) = in_hand.reading.as_ref().filter(|reading| reading.map.is_some()) else { return Ok(()) };
+        let limits = &self.config.limits;
+        let bytes = self.spool.bytes(&in_hand.film, limits.max_bytes).map_err(|(_, detail)| detail)?;
+        let heat_map = reading::heat_map(&self.chosen.model, reading, &bytes, limits);
+        let Some(heat_map) = heat_map.map_err(|error| error.to_string())? else { return Ok(()) };
+        // Somebody waits before the screen, nobody before the archive.
+        let picture = heat_map.over_film().map_err(|error| error.to_string())?;
+        self.panel.picture(place.seq, &Arc::new(picture));
+        let png = heat_map.png(NOTICE).map_err(|error| error.to_string())?;
+        self.spool.put_beside(&in_hand.film, place, HEAT_MAP, &png).map_err(|error| error.to_string())
     }
 
     fn show(&mut self, status: Status) {

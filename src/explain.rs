@@ -12,6 +12,7 @@ use embedded_graphics::geometry::{OriginDimensions, Point, Size};
 use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::ascii::{FONT_9X15, FONT_10X20};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor as _};
+use embedded_graphics::primitives::Rectangle;
 use embedded_graphics::text::{Alignment, Text};
 use fast_image_resize as fr;
 use image::codecs::png::PngEncoder;
@@ -87,7 +88,8 @@ impl Picture {
         Ok(png)
     }
 
-    fn new(width: u32, height: u32) -> Self {
+    /// A dark sheet.
+    pub fn new(width: u32, height: u32) -> Self {
         Self { width, height, rgb: GROUND.repeat(width as usize * height as usize) }
     }
 
@@ -133,6 +135,20 @@ impl DrawTarget for Picture {
         }
         Ok(())
     }
+
+    fn fill_solid(&mut self, area: &Rectangle, colour: Rgb888) -> Result<(), Infallible> {
+        let area = area.intersection(&Rectangle::new(Point::zero(), self.size()));
+        let (left, width) = (area.top_left.x as usize, area.size.width as usize);
+        // An empty area has no rows, and its corner may lie outside.
+        if width > 0 {
+            let rows = self.rgb.chunks_exact_mut(self.width as usize * 3);
+            for row in rows.skip(area.top_left.y as usize).take(area.size.height as usize) {
+                let pixels = row.chunks_exact_mut(3).skip(left).take(width);
+                pixels.for_each(|pixel| pixel.copy_from_slice(&[colour.r(), colour.g(), colour.b()]));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What speaks for a class at each place of the map, in logits, row by row: its plane less the mean of the others.
@@ -158,33 +174,13 @@ pub fn picture(
     class: Class,
     [title, notice]: [&str; 2],
 ) -> Result<Picture, ExplainError> {
-    let scale = f64::from(SIDE) / f64::from(film.width().max(film.height()));
-    let side = |side: u32| ((f64::from(side) * scale).round() as u32).clamp(1, SIDE);
-    let (width, height) = (side(film.width()).max(LEAST_WIDTH), side(film.height()));
-    let drawn =
-        InputGeometry { width, height, fit: Fit::Stretch, mean: 0.0, std: 1.0, margin: 0.0, ..geometry.clone() };
-    let grey = preprocess(film, &drawn)?.plane;
-    let (strength, strongest) = strength(map, class, geometry.margin, width, height)?;
-
+    let drawn = Drawn::new(film, geometry, map, class)?;
+    let Drawn { width, height, strongest, .. } = drawn;
     let mut picture = Picture::new(EDGE * 4 + width * 2 + BAR + BAR_TEXT, HEAD + height + FOOT);
     let second = EDGE * 2 + width;
-    let at = |x: u32, y: u32| y as usize * width as usize + x as usize;
-    let over_line = |x: u32, y: u32| strength.get(at(x, y)).is_some_and(|strength| *strength >= LINE);
-    for y in 0..height {
-        for x in 0..width {
-            let value = grey.get(at(x, y)).copied().unwrap_or_default() as u8;
-            picture.blend(EDGE + x, HEAD + y, [value; 3], 1.0);
-            picture.blend(second + x, HEAD + y, [value; 3], 1.0);
-            let strength = strength.get(at(x, y)).copied().unwrap_or_default();
-            picture.blend(second + x, HEAD + y, colour(strength), opacity(strength));
-            let next = [(x + 1, y), (x, y + 1)].into_iter().any(|(x, y)| x < width && y < height && !over_line(x, y));
-            let before =
-                over_line(x, y) && (next || (x > 0 && !over_line(x - 1, y)) || (y > 0 && !over_line(x, y - 1)));
-            if before {
-                picture.blend(second + x, HEAD + y, [255; 3], 0.85);
-            }
-        }
-    }
+    drawn.film(&mut picture, EDGE, HEAD);
+    drawn.film(&mut picture, second, HEAD);
+    drawn.evidence(&mut picture, second, HEAD);
     let bar = second + width + EDGE;
     for y in 0..height {
         let strength = 1.0 - y as f32 / height.saturating_sub(1).max(1) as f32;
@@ -210,6 +206,79 @@ pub fn picture(
     picture.words("logits", small(QUIET), label, HEAD + 29);
     picture.words(notice, big(TEXT), EDGE, HEAD + height + 32);
     Ok(picture)
+}
+
+/// The film under what speaks for `class`, without words. At most 560 x 560 pixels.
+///
+/// # Errors
+/// [`ExplainError`].
+pub fn over_film(
+    film: &Radiograph,
+    geometry: &InputGeometry,
+    map: &ClassMap,
+    class: Class,
+) -> Result<Picture, ExplainError> {
+    let drawn = Drawn::new(film, geometry, map, class)?;
+    let mut picture = Picture::new(drawn.width, drawn.height);
+    drawn.film(&mut picture, 0, 0);
+    drawn.evidence(&mut picture, 0, 0);
+    Ok(picture)
+}
+
+/// A film and what speaks for a class, at the size at which they are drawn.
+struct Drawn {
+    width: u32,
+    height: u32,
+    /// Exposed as for the network, 0..=255.
+    grey: Vec<f32>,
+    /// Share of `strongest`, 0..=1.
+    strength: Vec<f32>,
+    /// Logits.
+    strongest: f32,
+}
+
+impl Drawn {
+    fn new(film: &Radiograph, geometry: &InputGeometry, map: &ClassMap, class: Class) -> Result<Self, ExplainError> {
+        let scale = f64::from(SIDE) / f64::from(film.width().max(film.height()));
+        let side = |side: u32| ((f64::from(side) * scale).round() as u32).clamp(1, SIDE);
+        let (width, height) = (side(film.width()).max(LEAST_WIDTH), side(film.height()));
+        let drawn =
+            InputGeometry { width, height, fit: Fit::Stretch, mean: 0.0, std: 1.0, margin: 0.0, ..geometry.clone() };
+        let grey = preprocess(film, &drawn)?.plane;
+        let (strength, strongest) = strength(map, class, geometry.margin, width, height)?;
+        Ok(Self { width, height, grey, strength, strongest })
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
+        let (width, height) = (self.width, self.height);
+        (0..height).flat_map(move |y| (0..width).map(move |x| (x, y)))
+    }
+
+    fn at(&self, x: u32, y: u32) -> usize {
+        y as usize * self.width as usize + x as usize
+    }
+
+    fn film(&self, picture: &mut Picture, left: u32, top: u32) {
+        for (x, y) in self.places() {
+            let value = self.grey.get(self.at(x, y)).copied().unwrap_or_default() as u8;
+            picture.blend(left + x, top + y, [value; 3], 1.0);
+        }
+    }
+
+    fn evidence(&self, picture: &mut Picture, left: u32, top: u32) {
+        let (width, height) = (self.width, self.height);
+        let over_line = |x: u32, y: u32| self.strength.get(self.at(x, y)).is_some_and(|strength| *strength >= LINE);
+        for (x, y) in self.places() {
+            let strength = self.strength.get(self.at(x, y)).copied().unwrap_or_default();
+            picture.blend(left + x, top + y, colour(strength), opacity(strength));
+            let next = [(x + 1, y), (x, y + 1)].into_iter().any(|(x, y)| x < width && y < height && !over_line(x, y));
+            let before =
+                over_line(x, y) && (next || (x > 0 && !over_line(x - 1, y)) || (y > 0 && !over_line(x, y - 1)));
+            if before {
+                picture.blend(left + x, top + y, [255; 3], 0.85);
+            }
+        }
+    }
 }
 
 fn words(class: Class) -> &'static str {

@@ -204,7 +204,9 @@ fn read(film: &Input, arguments: &Arguments, model: &Model) -> ReadFilm {
     };
     let reading = reading::read_of_age(model, &bytes, &limits, arguments.age);
     let heat_map = arguments.explain.as_ref().and_then(|_| {
-        reading::heat_map(model, &reading, &bytes, &limits, NOTICE).unwrap_or_else(|error| {
+        let drawn =
+            || anyhow::Ok(reading::heat_map(model, &reading, &bytes, &limits)?.map(|map| map.png(NOTICE)).transpose()?);
+        drawn().unwrap_or_else(|error| {
             log::warn!("{}: no heat map: {error}", film.path.display());
             None
         })

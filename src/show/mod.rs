@@ -9,7 +9,9 @@ use persistent::Persistent;
 pub use terminal::{Terminal, style};
 
 use std::io;
+use std::sync::Arc;
 
+use crate::explain::Picture;
 use crate::journal::Row;
 pub use crate::verdict::NOTICE;
 
@@ -58,4 +60,20 @@ pub trait Indicator {
     /// # Errors
     /// It could not be shown. The daemon goes on reading and shows verdicts and faults again later.
     fn show(&mut self, status: &Status) -> io::Result<()>;
+
+    /// Whether what was shown last can still be seen; asked every few seconds.
+    ///
+    /// For indicators with a thread of their own, whose [`Indicator::show`] only leaves word for it.
+    ///
+    /// # Errors
+    /// What is wrong. It is told in the vitals until it is over; to mend it is the indicator's own work.
+    fn check(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The film of a recorded reading under what speaks for its verdict, for indicators that show pictures. It follows
+    /// the verdict, and need not come.
+    fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
+        let _ = (seq, picture);
+    }
 }

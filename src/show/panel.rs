@@ -1,42 +1,65 @@
 //! Everything that shows the unit's status, as one.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Indicator, Persistent, Status};
+use crate::explain::Picture;
+use crate::health::SharedVitals;
 
 /// The indicators of a unit. One that fails holds up no other.
 #[derive(Default)]
-pub struct Panel(Vec<Persistent>);
+pub struct Panel {
+    indicators: Vec<Persistent>,
+    vitals: SharedVitals,
+}
 
 impl Panel {
+    /// No indicator yet. Those that show more than the status read the unit's vitals from here.
+    pub fn new(vitals: SharedVitals) -> Self {
+        Self { indicators: Vec::new(), vitals }
+    }
+
+    /// What the unit that has this panel tells of itself.
+    pub fn vitals(&self) -> &SharedVitals {
+        &self.vitals
+    }
+
     /// One more indicator, called `name` where its failures are told.
     #[must_use]
     pub fn with(mut self, name: &'static str, indicator: impl Indicator + Send + 'static) -> Self {
-        self.0.push(Persistent::new(name, Box::new(indicator)));
+        self.indicators.push(Persistent::new(name, Box::new(indicator)));
         self
     }
 
     /// Shows the status on each, now or when it works again.
     pub fn show(&mut self, status: &Status) {
-        for indicator in &mut self.0 {
+        for indicator in &mut self.indicators {
             indicator.show(status.clone());
+        }
+    }
+
+    /// Hands the film of a reading under what speaks for its verdict to each indicator that works.
+    pub fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
+        for indicator in &mut self.indicators {
+            indicator.picture(seq, picture);
         }
     }
 
     /// Shows what is not shown yet, where it is time to try.
     pub fn flush(&mut self, now: Instant) {
-        for indicator in &mut self.0 {
+        for indicator in &mut self.indicators {
             indicator.flush(now);
         }
     }
 
     /// When to [`Panel::flush`] next; absent when everything is shown everywhere.
     pub fn retry_at(&self) -> Option<Instant> {
-        self.0.iter().filter_map(Persistent::retry_at).min()
+        self.indicators.iter().filter_map(Persistent::retry_at).min()
     }
 
     /// Each indicator's name, and what is wrong with it.
     pub fn states(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
-        self.0.iter().map(|indicator| (indicator.name(), indicator.wrong()))
+        self.indicators.iter().map(|indicator| (indicator.name(), indicator.wrong()))
     }
 }

@@ -1,9 +1,11 @@
 //! An indicator may fail; what it should have shown is kept, and shown later.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Indicator, Status};
+use crate::explain::Picture;
 use crate::retry::Retry;
 
 /// Statuses that are kept at most.
@@ -68,6 +70,20 @@ impl Persistent {
                 }
             }
         }
+        if self.unshown.is_empty() {
+            let wrong = self.indicator.check().err().map(|error| error.to_string());
+            if let (Some(wrong), None) = (&wrong, &self.wrong) {
+                log::error!("the {} fails ({wrong}); films are read and recorded all the same", self.name);
+            }
+            self.wrong = wrong;
+        }
+    }
+
+    /// Hands over a picture, if everything before it could be shown.
+    pub fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
+        if self.unshown.is_empty() {
+            self.indicator.picture(seq, picture);
+        }
     }
 
     /// When to [`Persistent::flush`] next; absent when everything is shown.
@@ -79,7 +95,6 @@ impl Persistent {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Arc;
     use std::sync::Mutex;
 
     use super::*;
@@ -87,6 +102,7 @@ mod tests {
     #[derive(Default)]
     struct State {
         works: bool,
+        unplugged: bool,
         shown: Vec<String>,
     }
 
@@ -107,6 +123,10 @@ mod tests {
             });
             Ok(())
         }
+
+        fn check(&mut self) -> io::Result<()> {
+            if self.0.lock().unwrap().unplugged { Err(io::Error::other("unplugged")) } else { Ok(()) }
+        }
     }
 
     fn fault(index: usize) -> Status {
@@ -126,6 +146,19 @@ mod tests {
         screen.flush(screen.retry_at().unwrap());
         assert_eq!(loose.0.lock().unwrap().shown, ["1", "2", "ready"]);
         assert_eq!((screen.retry_at(), screen.wrong()), (None, None));
+    }
+
+    #[test]
+    fn an_indicator_that_breaks_while_nothing_is_shown_is_told_until_it_is_back() {
+        let loose = Loose::default();
+        let mut screen = Persistent::new("screen", Box::new(loose.clone()));
+        loose.0.lock().unwrap().works = true;
+        screen.show(Status::Ready);
+        for unplugged in [false, true, false] {
+            loose.0.lock().unwrap().unplugged = unplugged;
+            screen.flush(Instant::now());
+            assert_eq!(screen.wrong(), unplugged.then_some("unplugged"));
+        }
     }
 
     #[test]
