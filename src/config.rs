@@ -1,6 +1,7 @@
 //! A site's configuration: raw TOML to a validated [`Config`], every mistake told at once with its key and line.
 
 mod dicom;
+mod gpio;
 
 use std::fmt;
 use std::fs;
@@ -14,6 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use dicom::{Dicom, Pacs, Tls};
+pub use gpio::{GpioChip, GpioLine, GpioOffset};
 
 use crate::decode::Limits;
 
@@ -257,6 +259,36 @@ impl<'t> Reader<'t> {
                     range.end(),
                     described(value.get_ref())
                 );
+                self.problem(value.span().start, section.key(key), wrong);
+                default
+            }
+        }
+    }
+
+    /// A text that `parse` takes; `None` where it is absent, and where it is wrong, which is told.
+    fn text<T>(
+        &mut self,
+        section: &mut Section<'t>,
+        key: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = section.table.remove(key)?;
+        let parsed = value.get_ref().as_str().and_then(parse);
+        if parsed.is_none() {
+            let wrong = format!("must be {wanted}, not {}", described(value.get_ref()));
+            self.problem(value.span().start, section.key(key), wrong);
+        }
+        parsed
+    }
+
+    /// `true` or `false`; `default` where the key is absent or wrong.
+    fn truth(&mut self, section: &mut Section<'t>, key: &str, default: bool) -> bool {
+        let Some(value) = section.table.remove(key) else { return default };
+        match value.get_ref() {
+            DeValue::Boolean(truth) => *truth,
+            other => {
+                let wrong = format!("must be true or false, not {}", described(other));
                 self.problem(value.span().start, section.key(key), wrong);
                 default
             }

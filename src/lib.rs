@@ -19,6 +19,7 @@ pub mod drift;
 pub mod explain;
 pub mod fault;
 pub mod gate;
+pub mod gpio;
 pub mod health;
 pub mod intake;
 pub mod journal;

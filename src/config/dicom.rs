@@ -115,17 +115,6 @@ impl<'t> Reader<'t> {
         Some(wanted.map(|wanted| wanted.then(|| tls.clone())))
     }
 
-    fn truth(&mut self, section: &mut Section<'t>, key: &str, default: bool) -> bool {
-        match section.table.remove(key).map(|value| (value.span().start, value.into_inner())) {
-            None => default,
-            Some((_, DeValue::Boolean(truth))) => truth,
-            Some((at, other)) => {
-                self.problem(at, section.key(key), format!("must be true or false, not {}", described(&other)));
-                default
-            }
-        }
-    }
-
     fn pacs(&mut self, mut section: Section<'t>, own: &str, tls: Option<Tls>) -> Option<Pacs> {
         for key in ["ae_title", "host"] {
             if !section.table.contains_key(key) {
@@ -154,23 +143,6 @@ impl<'t> Reader<'t> {
     fn port(&mut self, section: &mut Section<'t>, default: u16) -> u16 {
         // The range makes it one.
         u16::try_from(self.whole_number(section, "port", 1..=65_535, default.into())).unwrap_or(default)
-    }
-
-    /// A text that `parse` takes; `None` where it is absent, and where it is wrong, which is told.
-    fn text<T>(
-        &mut self,
-        section: &mut Section<'t>,
-        key: &str,
-        wanted: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Option<T> {
-        let value = section.table.remove(key)?;
-        let parsed = value.get_ref().as_str().and_then(parse);
-        if parsed.is_none() {
-            let wrong = format!("must be {wanted}, not {}", described(value.get_ref()));
-            self.problem(value.span().start, section.key(key), wrong);
-        }
-        parsed
     }
 
     /// A list of at least one text; what is wrong or missing is told.
