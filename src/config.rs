@@ -1,5 +1,6 @@
 //! A site's configuration: raw TOML to a validated [`Config`], every mistake told at once with its key and line.
 
+mod camera;
 mod dicom;
 mod gpio;
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use camera::Camera;
 pub use dicom::{Dicom, Pacs, Tls};
 pub use gpio::{GpioChip, GpioLine, GpioOffset};
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub min_free: u64,
     /// The DICOM listener; absent where there is none.
     pub dicom: Option<Dicom>,
+    /// The camera over a light box; absent where there is none.
+    pub camera: Option<Camera>,
 }
 
 /// One mistake in a configuration.
@@ -120,6 +124,7 @@ impl Config {
 
         let mut root = Section { name: "", table: root.into_inner() };
         let mut limits = reader.section(&mut root, "limits");
+        let camera = reader.camera(&mut root);
         let dicom = reader.dicom(&mut root, base);
         let inbox = reader.folder(&mut root, "inbox", base);
         let state = reader.folder(&mut root, "state", base);
@@ -158,6 +163,7 @@ impl Config {
                 },
                 min_free: min_free * MIB,
                 dicom,
+                camera,
             }),
             _ => {
                 reader.problems.sort_by_key(|problem| problem.line);

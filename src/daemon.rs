@@ -3,6 +3,7 @@
 //! The loop owns every piece of state. Other threads (inotify's, the one that waits for signals) only send it
 //! events through one bounded channel. A film goes down the whole road before the next one is taken.
 
+pub mod camera;
 mod reception;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,8 @@ use crate::config::{Config, ConfigError};
 use crate::drift;
 use crate::fault;
 use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals};
+use crate::intake::camera::attendant::Trigger;
+use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
 use crate::journal::{Entry, Journal, JournalError, Row};
@@ -32,6 +35,7 @@ use crate::refusal::Refusal;
 use crate::retry::Retry;
 use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
+use camera::Camera;
 use reception::Bounds;
 
 /// Events that wait for the loop; who sends one more waits until there is room.
@@ -52,6 +56,10 @@ enum Event {
     Unsynced(SpoolError),
     /// Films can be received at this address, or cannot.
     Listening(Result<SocketAddr, String>),
+    /// The camera works in this mode, or does not.
+    Camera(Result<String, String>),
+    /// The camera's button works, or does not.
+    Button(Result<(), String>),
     /// The configuration was read again.
     Configuration(Box<Result<Config, ConfigError>>),
     /// End after the film in hand.
@@ -97,6 +105,12 @@ pub enum DaemonError {
     /// The DICOM listener has no thread.
     #[error("there is no thread for the DICOM listener: {0}")]
     Listener(io::Error),
+    /// The program knows no cameras.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+    /// The camera or its button has no thread.
+    #[error("there is no thread for the camera: {0}")]
+    CameraThread(io::Error),
 }
 
 /// Why a configuration that was read again is not used.
@@ -108,6 +122,8 @@ enum ReconfigureError {
     OtherState,
     #[error("a change of [dicom] needs a restart")]
     OtherDicom,
+    #[error("a change of [camera] needs a restart")]
+    OtherCamera,
     #[error("the model cannot be used: {0}")]
     Model(#[from] ChooseError),
 }
@@ -127,6 +143,8 @@ enum Part {
     Inbox,
     State,
     Listener,
+    Camera,
+    Button,
     Model,
 }
 
@@ -164,8 +182,9 @@ pub struct Daemon {
     faults: BTreeMap<Part, (String, &'static str)>,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
-    /// The last field: dropped when nothing can wait for the loop any more.
+    /// The last fields: dropped when nothing can wait for the loop any more.
     listener: Option<Listener>,
+    camera: Option<Camera>,
 }
 
 impl Daemon {
@@ -189,6 +208,9 @@ impl Daemon {
         let films = spool.waiting()?.into_iter();
         let films = films.map(|film| InHand { film, reading: None, news: true, shown: false }).collect();
         let (sender, events) = sync_channel(MOST_EVENTS);
+        let bounds = Bounds::new(&config);
+        let camera = Camera::start(&config, &bounds, spool.landing(), &sender)?;
+        vitals.update(|vitals| vitals.camera = config.camera.as_ref().map(|camera| camera::vitals(camera, None)));
         let mut daemon = Self {
             folder: watched(&config.inbox, &sender),
             panel,
@@ -198,12 +220,13 @@ impl Daemon {
             look_failed: false,
             films_retry: Retry::default(),
             drift,
-            bounds: Bounds::new(&config),
+            bounds,
             key,
             outbox: None,
             faults: BTreeMap::new(),
             resting: false,
             listener: None,
+            camera,
             sender: sender.clone(),
             config,
             chosen,
@@ -219,6 +242,11 @@ impl Daemon {
     /// How the unit is, while it runs.
     pub fn vitals(&self) -> SharedVitals {
         self.vitals.clone()
+    }
+
+    /// Orders films of the camera, where there is one.
+    pub fn camera(&self) -> Option<Trigger> {
+        self.camera.as_ref().map(Camera::trigger)
     }
 
     /// Reads films until it is told to stop.
@@ -310,6 +338,12 @@ impl Daemon {
             Event::Listening(Err(wrong)) => {
                 self.failed(Part::Listener, wrong, "check the section [dicom]; films in the inbox are read");
             }
+            Event::Camera(works) => self.camera_is(works),
+            Event::Button(Ok(())) => self.mended(Part::Button),
+            Event::Button(Err(wrong)) => {
+                let wrong = format!("the camera's button: {wrong}");
+                self.failed(Part::Button, wrong, "check its wires; films are taken by: chestlight capture");
+            }
             Event::Configuration(read) => match self.reconfigure(*read) {
                 Ok(()) => log::info!("the configuration was read again and is in use"),
                 Err(error) => log::error!("the old configuration stays in use: {error}"),
@@ -326,6 +360,9 @@ impl Daemon {
         }
         if config.dicom != self.config.dicom {
             return Err(ReconfigureError::OtherDicom);
+        }
+        if config.camera != self.config.camera {
+            return Err(ReconfigureError::OtherCamera);
         }
         match choose::again(&config, &self.config, &self.chosen.origin) {
             Ok(None) => self.chosen.instead = None,
@@ -352,6 +389,17 @@ impl Daemon {
         self.bounds.set(&config);
         self.config = config;
         Ok(())
+    }
+
+    fn camera_is(&mut self, works: Result<String, String>) {
+        let camera = self.config.camera.as_ref().map(|camera| camera::vitals(camera, Some(&works)));
+        self.vitals.update(|vitals| vitals.camera = camera);
+        match works {
+            Ok(_) => self.mended(Part::Camera),
+            Err(wrong) => {
+                self.failed(Part::Camera, wrong, "check the camera and its cable; films in the inbox are read")
+            }
+        }
     }
 
     fn look(&mut self) {
@@ -653,6 +701,7 @@ mod tests {
             limits: Limits::default(),
             min_free: 0,
             dicom: None,
+            camera: None,
         };
         adapt(&mut config);
         let (sender, told) = channel();

@@ -14,6 +14,8 @@ mod decode;
 mod dicom;
 #[path = "../fuzz/bodies/dicom_pixels.rs"]
 mod dicom_pixels;
+#[path = "../fuzz/bodies/frame.rs"]
+mod frame;
 #[path = "../fuzz/bodies/journal.rs"]
 mod journal;
 #[path = "../fuzz/bodies/manifest.rs"]
@@ -92,12 +94,13 @@ fn every_fuzz_target_has_a_corpus_that_is_replayed_here() {
 
 type Body = fn(&[u8]);
 
-const TARGETS: [(&str, Body); 8] = [
+const TARGETS: [(&str, Body); 9] = [
     ("bundle", bundle::run),
     ("config", config::run),
     ("decode", decode::run),
     ("dicom", dicom::run),
     ("dicom_pixels", dicom_pixels::run),
+    ("frame", frame::run),
     ("journal", journal::run),
     ("manifest", manifest::run),
     ("pdu", pdu::run),

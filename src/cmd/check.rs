@@ -8,6 +8,7 @@ use anyhow::Context;
 use chestlight::choose::{self, Deaths};
 use chestlight::config::Config;
 use chestlight::health;
+use chestlight::intake::camera;
 use chestlight::model::Manifest;
 use chestlight::model::slots::{Slot, Slots};
 use chestlight::outbox;
@@ -47,6 +48,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         ("free space", free_space(&config)),
         ("clock", clock(SystemTime::now())),
     ];
+    if let Some(camera) = &config.camera {
+        let mode =
+            camera::source(&camera.device, camera.format, camera.max_pixels).and_then(|mut source| source.check());
+        checks
+            .push(("camera", mode.map(|mode| format!("{}, {mode}", camera.device)).map_err(|error| error.to_string())));
+    }
     if let Some(tls) = config.dicom.as_ref().and_then(|dicom| dicom.tls.as_ref()) {
         let found = format!("peers must show a certificate of {}", tls.peer_ca.display());
         checks.push(("TLS", tls::server(tls).map(|_| found).map_err(|error| error.to_string())));

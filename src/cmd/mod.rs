@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub mod bench;
+pub mod camera;
 pub mod check;
 pub mod classify;
 pub mod demo;

@@ -60,7 +60,10 @@ fn failure(error: DaemonError) -> Failure {
         DaemonError::Spool(SpoolError::Unsynced { .. }) => Error::new(error).into(),
         DaemonError::Journal(JournalError::Foreign(_) | JournalError::Newer { .. })
         | DaemonError::Spool(_)
-        | DaemonError::Key(_) => usage(error),
-        DaemonError::Journal(_) | DaemonError::Outbox(_) | DaemonError::Listener(_) => Error::new(error).into(),
+        | DaemonError::Key(_)
+        | DaemonError::Camera(_) => usage(error),
+        DaemonError::Journal(_) | DaemonError::Outbox(_) | DaemonError::Listener(_) | DaemonError::CameraThread(_) => {
+            Error::new(error).into()
+        }
     }
 }

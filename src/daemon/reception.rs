@@ -17,8 +17,8 @@ pub const NAME: &str = "c-store.dcm";
 /// What a reread configuration may change while peers are sending.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    min_free: AtomicU64,
-    max_bytes: AtomicU64,
+    pub(super) min_free: AtomicU64,
+    pub(super) max_bytes: AtomicU64,
 }
 
 impl Bounds {

@@ -230,7 +230,7 @@ impl Attendant {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error,
                 // The bindings panic where a driver answers against the rules.
-                Err(panic) => CameraError::Panicked(words(&*panic)),
+                Err(panic) => CameraError::of_panic(&*panic),
             };
             let wrong = error.to_string();
             self.is_taking.store(false, Ordering::Relaxed);
@@ -282,10 +282,7 @@ impl Attendant {
                 continue;
             }
             self.is_taking.store(true, Ordering::Relaxed);
-            let mut frames = self.source.open()?;
-            let mode = frames.mode();
-            let Some(frame) = self.settled(&mut *frames)? else { return Ok(()) };
-            drop(frames);
+            let Some((frame, mode)) = one_frame(&mut *self.source, &self.taking, &self.stop)? else { return Ok(()) };
             self.take(&frame)?;
             self.works(mode);
         }
@@ -294,17 +291,17 @@ impl Attendant {
     /// Takes films by order, and every new one that lies still.
     fn watch(&mut self) -> Result<(), CameraError> {
         let mut frames = self.source.open()?;
-        if self.settled(&mut *frames)?.is_none() {
+        if settled(&mut *frames, &self.taking, &self.stop)?.is_none() {
             return Ok(());
         }
         self.works(frames.mode());
         let (mut look_at, mut unusable) = (Instant::now(), 0);
-        while let Some(frame) = self.next(&mut *frames)? {
+        while let Some(frame) = next(&mut *frames, &self.stop)? {
             self.order = self.order.take().or_else(|| self.orders.try_recv().ok());
             if self.order.is_none() && frame.at < look_at {
                 continue;
             }
-            let Some(grey) = self.grey(frame, &mut unusable)? else { continue };
+            let Some(grey) = grey(frame, &self.taking, &mut unusable)? else { continue };
             look_at = frame.at + LOOK_EVERY;
             let seen = Thumbnail::of(&grey, &self.taking.view);
             let is_new = self.still.as_mut().is_some_and(|still| still.look(seen));
@@ -324,53 +321,6 @@ impl Attendant {
         Ok(())
     }
 
-    /// The first frame that can be used after the exposure has settled; none where the thread is to end.
-    fn settled(&self, frames: &mut dyn Frames) -> Result<Option<GreyFrame>, CameraError> {
-        let (mut begun, mut passed, mut unusable) = (None, 0, 0);
-        while let Some(frame) = self.next(frames)? {
-            let since = frame.at.saturating_duration_since(*begun.get_or_insert(frame.at));
-            if passed < self.taking.settle && since < MOST_SETTLING {
-                passed += 1;
-            } else if let Some(grey) = self.grey(frame, &mut unusable)? {
-                return Ok(Some(grey));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The next frame; none where the thread is to end.
-    fn next<'f>(&self, frames: &'f mut dyn Frames) -> Result<Option<Frame<'f>>, CameraError> {
-        let until = Instant::now() + PATIENCE;
-        while !self.is_over() {
-            if frames.wait(SLICE)? {
-                return frames.next().map(Some);
-            }
-            if Instant::now() >= until {
-                return Err(CameraError::Silent(PATIENCE));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The grey of a frame; none of one that cannot be used, if they are few.
-    fn grey(&self, frame: Frame<'_>, unusable: &mut u32) -> Result<Option<GreyFrame>, CameraError> {
-        let Taking { max_pixels, decode_jpeg, .. } = self.taking;
-        match frame::grey(frame.bytes, &frame.layout, max_pixels, decode_jpeg) {
-            Ok(grey) => {
-                *unusable = 0;
-                Ok(Some(grey))
-            }
-            Err(last) => {
-                *unusable += 1;
-                if *unusable < MOST_UNUSABLE {
-                    Ok(None)
-                } else {
-                    Err(CameraError::Unusable { frames: *unusable, last })
-                }
-            }
-        }
-    }
-
     /// Makes a film of a frame, keeps it, and answers the order in hand. An error leaves the order there.
     fn take(&mut self, frame: &GreyFrame) -> Result<(), CameraError> {
         self.is_taking.store(true, Ordering::Relaxed);
@@ -385,9 +335,60 @@ impl Attendant {
     }
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    words.unwrap_or("panic without words").to_owned()
+/// One frame of a camera that rests otherwise, with its mode in words; none where `stop` says so meanwhile.
+///
+/// # Errors
+/// [`CameraError`].
+pub fn one_frame(
+    source: &mut dyn Source,
+    taking: &Taking,
+    stop: &AtomicBool,
+) -> Result<Option<(GreyFrame, String)>, CameraError> {
+    let mut frames = source.open()?;
+    let frame = settled(&mut *frames, taking, stop)?;
+    Ok(frame.map(|frame| (frame, frames.mode())))
+}
+
+/// The first frame that can be used after the exposure has settled.
+fn settled(frames: &mut dyn Frames, taking: &Taking, stop: &AtomicBool) -> Result<Option<GreyFrame>, CameraError> {
+    let (mut begun, mut passed, mut unusable) = (None, 0, 0);
+    while let Some(frame) = next(frames, stop)? {
+        let since = frame.at.saturating_duration_since(*begun.get_or_insert(frame.at));
+        if passed < taking.settle && since < MOST_SETTLING {
+            passed += 1;
+        } else if let Some(grey) = grey(frame, taking, &mut unusable)? {
+            return Ok(Some(grey));
+        }
+    }
+    Ok(None)
+}
+
+/// The next frame; none where the thread is to end.
+fn next<'f>(frames: &'f mut dyn Frames, stop: &AtomicBool) -> Result<Option<Frame<'f>>, CameraError> {
+    let until = Instant::now() + PATIENCE;
+    while !stop.load(Ordering::Relaxed) {
+        if frames.wait(SLICE)? {
+            return frames.next().map(Some);
+        }
+        if Instant::now() >= until {
+            return Err(CameraError::Silent(PATIENCE));
+        }
+    }
+    Ok(None)
+}
+
+/// The grey of a frame; none of one that cannot be used, if they are few.
+fn grey(frame: Frame<'_>, taking: &Taking, unusable: &mut u32) -> Result<Option<GreyFrame>, CameraError> {
+    match frame::grey(frame.bytes, &frame.layout, taking.max_pixels, taking.decode_jpeg) {
+        Ok(grey) => {
+            *unusable = 0;
+            Ok(Some(grey))
+        }
+        Err(last) => {
+            *unusable += 1;
+            if *unusable < MOST_UNUSABLE { Ok(None) } else { Err(CameraError::Unusable { frames: *unusable, last }) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -509,7 +510,7 @@ mod tests {
             settle: 2,
             still,
             max_pixels: 1 << 20,
-            decode_jpeg: |_| Err("no JPEG here".into()),
+            decode_jpeg: |_, _| Err("no JPEG here".into()),
         };
         let keep = move |png: &[u8]| match fate.try_recv() {
             Ok(wrong) => Err(wrong),

@@ -2,13 +2,14 @@
 //!
 //! What the crate does not do well is kept away from here. Its frames wait forever unless a time-out is set. A stream
 //! cannot go on after a time-out, because it queues its last buffer twice. It panics where a driver answers against the
-//! rules, and when the driver does not end a stream; the attendant takes a panic for a fault, and a stream that does not
-//! end is left to the program's end. Sizes in steps are listed one by one, which may be millions: they are not asked for.
+//! rules, and when the driver does not end a stream; a panic becomes an error, and a stream that does not end is left to
+//! the program's end. Sizes in steps are listed one by one, which may be millions: they are not asked for.
 //! Memory of the program as buffers (`userptr`) is not used: many drivers do not have it, and some write beyond it.
 
 use std::fs;
 use std::io;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,11 +59,11 @@ pub fn list() -> Result<Vec<Found>, CameraError> {
     let mut found = Vec::new();
     let mut denied = None;
     for Node { device, name } in nodes(Path::new(CLASS)) {
-        match open(&device) {
-            Ok(camera) => {
+        match guarded(|| open(&device).and_then(|camera| offered(&camera))) {
+            Ok(offered) => {
                 let to = |link: &&PathBuf| fs::canonicalize(link).is_ok_and(|to| to == device);
                 let stable = links.iter().find(to).cloned();
-                found.push(Found { offered: offered(&camera)?, device, name, stable });
+                found.push(Found { offered, device, name, stable });
             }
             Err(error @ CameraError::Denied(_)) => denied = Some(error),
             // The same camera has devices for other things.
@@ -98,9 +99,9 @@ impl Camera {
     fn negotiate(&self) -> Result<(Device, Layout), CameraError> {
         let mut wrong = CameraError::NotThere(self.device.clone());
         for device in self.devices() {
-            match open(&device) {
+            match guarded(|| open(&device)) {
                 Ok(camera) => {
-                    let layout = self.set(&camera)?;
+                    let layout = guarded(|| self.set(&camera))?;
                     return Ok((camera, layout));
                 }
                 Err(error) => wrong = error,
@@ -243,6 +244,11 @@ fn nodes(class: &Path) -> Vec<Node> {
         .collect();
     nodes.sort_by_key(|(number, _)| *number);
     nodes.into_iter().map(|(_, node)| node).collect()
+}
+
+/// Asks something of a driver that the bindings may panic over: a name that is not UTF-8, a number that they do not know.
+fn guarded<T>(ask: impl FnOnce() -> Result<T, CameraError>) -> Result<T, CameraError> {
+    catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|panic| Err(CameraError::of_panic(&*panic)))
 }
 
 /// Opens a device and asks whether it gives frames.

@@ -1,5 +1,6 @@
 //! What can be wrong with a camera.
 
+use std::any::Any;
 use std::io;
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ pub enum CameraError {
     #[error("this user may not use the camera {0:?}; it must be in the group of its device (mostly: video)")]
     Denied(String),
     /// Another program has it.
-    #[error("the camera {0:?} is in use by another program; stop that one")]
+    #[error(
+        "the camera {0:?} is in use; stop the program that has it (a unit with trigger = \"still\" has it all the time)"
+    )]
     Busy(String),
     /// It offers nothing that a film can be taken in.
     #[error(
@@ -75,4 +78,13 @@ pub enum CameraError {
     /// The driver answered with something that nobody foresaw.
     #[error("the camera's driver has answered nonsense: {0}")]
     Panicked(String),
+}
+
+impl CameraError {
+    /// What the bindings panicked with.
+    pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let words =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Self::Panicked(words.unwrap_or("panic without words").to_owned())
+    }
 }

@@ -35,8 +35,8 @@ pub struct GreyFrame {
     pub pixels: Grey,
 }
 
-/// Decodes the JPEG of a frame, within limits of its own.
-pub type DecodeJpeg = fn(&[u8]) -> Result<GreyFrame, String>;
+/// Decodes the JPEG of a frame of at most so many pixels.
+pub type DecodeJpeg = fn(&[u8], u64) -> Result<GreyFrame, String>;
 
 /// A frame that cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl GreyFrame {
 pub fn grey(bytes: &[u8], layout: &Layout, max_pixels: u64, decode_jpeg: DecodeJpeg) -> Result<GreyFrame, FrameError> {
     let &Layout { format, width, height, stride } = layout;
     if format == PixelFormat::Mjpg {
-        return decode_jpeg(&mjpg::whole(bytes)).map_err(FrameError::Jpeg);
+        return decode_jpeg(&mjpg::whole(bytes), max_pixels).map_err(FrameError::Jpeg);
     }
     let rows = Rows::new(bytes, layout, max_pixels)?;
     let pixels = match format {
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::decode;
 
-    fn no_jpeg(_: &[u8]) -> Result<GreyFrame, String> {
+    fn no_jpeg(_: &[u8], _: u64) -> Result<GreyFrame, String> {
         Err("no JPEG here".into())
     }
 

@@ -13,3 +13,25 @@ pub mod frame;
 mod mjpg;
 pub mod still;
 pub mod view;
+
+use attendant::Source;
+use error::CameraError;
+use format::PixelFormat;
+
+/// The camera of a path or name, in one format or the best one, with frames of at most `max_pixels`.
+///
+/// # Errors
+/// [`CameraError::NotBuilt`] in a program without the feature `camera`; whether the camera is there is not asked.
+#[cfg(feature = "camera")]
+pub fn source(device: &str, format: Option<PixelFormat>, max_pixels: u64) -> Result<Box<dyn Source>, CameraError> {
+    Ok(Box::new(device::Camera { device: device.to_owned(), format, max_pixels }))
+}
+
+/// The camera of a path or name, in one format or the best one, with frames of at most `max_pixels`.
+///
+/// # Errors
+/// [`CameraError::NotBuilt`] in a program without the feature `camera`; whether the camera is there is not asked.
+#[cfg(not(feature = "camera"))]
+pub fn source(_: &str, _: Option<PixelFormat>, _: u64) -> Result<Box<dyn Source>, CameraError> {
+    Err(CameraError::NotBuilt)
+}
