@@ -58,10 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 #[cfg(feature = "camera")]
 fn list() -> Result<Outcome, Failure> {
     use chestlight::intake::camera::device;
-    use chestlight::intake::camera::format::choose;
-
-    /// As the configuration has it by default.
-    const MAX_PIXELS: u64 = 8_000_000;
+    use chestlight::intake::camera::format::{MAX_PIXELS, PixelFormat, choose};
 
     let found = device::list().map_err(usage)?;
     if found.is_empty() {
@@ -76,8 +73,13 @@ fn list() -> Result<Outcome, Failure> {
             Some(mode) => anstream::println!("  films are taken in {mode}"),
             None => anstream::println!("  no film can be taken: it offers nothing that is read"),
         }
-        let offered = camera.offered.iter().map(|(format, sizes)| format!("{format} {sizes}"));
-        anstream::println!("  offers {}", offered.collect::<Vec<_>>().join(", "));
+        for format in PixelFormat::ALL {
+            let offered = camera.offered.iter().filter(|(offered, _)| *offered == format);
+            let sizes: Vec<String> = offered.map(|(_, sizes)| sizes.to_string()).collect();
+            if !sizes.is_empty() {
+                anstream::println!("  {format:5} {}", sizes.join(", "));
+            }
+        }
     }
     Ok(Outcome::Well)
 }

@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::{GpioLine, Reader, Section, described};
-use crate::intake::camera::format::PixelFormat;
+use crate::intake::camera::format::{MAX_PIXELS, PixelFormat};
 use crate::intake::camera::view::View;
 
 /// Longest path or name of a camera, bytes.
@@ -55,7 +55,7 @@ impl<'t> Reader<'t> {
         let button = self.gpio_line(&mut section, "button", "camera.button");
         let formats = PixelFormat::ALL.map(PixelFormat::name).join(", ");
         let format = self.text(&mut section, "format", &format!("one of {formats} in quotes"), PixelFormat::named);
-        let megapixels = self.whole_number(&mut section, "max_megapixels", 1..=40, 8);
+        let megapixels = self.whole_number(&mut section, "max_megapixels", 1..=40, MAX_PIXELS / 1_000_000);
         let settle = self.whole_number(&mut section, "settle_frames", 0..=300, 15);
         let view = self.view(&mut section);
         self.unknown(&section);
@@ -158,7 +158,7 @@ mod tests {
             still: None,
             button: None,
             format: None,
-            max_pixels: 8_000_000,
+            max_pixels: MAX_PIXELS,
             settle: 15,
             view: View::WHOLE,
         };

@@ -70,9 +70,12 @@ impl PixelFormat {
 
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
+
+/// Largest frame that is asked for where a site says nothing, pixels: "4K" is 8.3 million, and a film needs no more.
+pub const MAX_PIXELS: u64 = 9_000_000;
 
 /// Sizes that a camera offers in one format, pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
