@@ -3,6 +3,7 @@
 mod camera;
 mod dicom;
 mod gpio;
+mod screen;
 
 use std::fmt;
 use std::fs;
@@ -18,6 +19,7 @@ use toml::de::{DeTable, DeValue};
 pub use camera::Camera;
 pub use dicom::{Dicom, Pacs, Tls};
 pub use gpio::{GpioChip, GpioLine, GpioOffset};
+pub use screen::{FilmTag, Oled, SceneSettings, Screen};
 
 use crate::decode::Limits;
 
@@ -47,6 +49,10 @@ pub struct Config {
     pub dicom: Option<Dicom>,
     /// The camera over a light box; absent where there is none.
     pub camera: Option<Camera>,
+    /// The screen with colours; absent where there is none.
+    pub screen: Option<Screen>,
+    /// The small display; absent where there is none.
+    pub oled: Option<Oled>,
 }
 
 /// One mistake in a configuration.
@@ -125,6 +131,8 @@ impl Config {
         let mut root = Section { name: "", table: root.into_inner() };
         let mut limits = reader.section(&mut root, "limits");
         let camera = reader.camera(&mut root);
+        let screen = reader.screen(&mut root, base);
+        let oled = reader.oled(&mut root, base);
         let dicom = reader.dicom(&mut root, base);
         let inbox = reader.folder(&mut root, "inbox", base);
         let state = reader.folder(&mut root, "state", base);
@@ -164,6 +172,8 @@ impl Config {
                 min_free: min_free * MIB,
                 dicom,
                 camera,
+                screen,
+                oled,
             }),
             _ => {
                 reader.problems.sort_by_key(|problem| problem.line);

@@ -702,6 +702,8 @@ mod tests {
             min_free: 0,
             dicom: None,
             camera: None,
+            screen: None,
+            oled: None,
         };
         adapt(&mut config);
         let (sender, told) = channel();

@@ -23,6 +23,7 @@ pub mod gpio;
 pub mod health;
 pub mod intake;
 pub mod journal;
+pub mod language;
 pub mod model;
 pub mod outbox;
 pub mod phantom;

@@ -30,6 +30,7 @@ enum Command {
     Check(cmd::check::Arguments),
     Demo(cmd::demo::Arguments),
     Bench(cmd::bench::Arguments),
+    Screens(cmd::screens::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => cmd::check::run(&arguments),
         Command::Demo(arguments) => cmd::demo::run(&arguments),
         Command::Bench(arguments) => cmd::bench::run(&arguments),
+        Command::Screens(arguments) => cmd::screens::run(&arguments),
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {

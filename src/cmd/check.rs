@@ -6,13 +6,15 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use chestlight::choose::{self, Deaths};
-use chestlight::config::Config;
+use chestlight::config::{self, Config, Screen};
 use chestlight::health;
 use chestlight::intake::camera;
 use chestlight::model::Manifest;
 use chestlight::model::slots::{Slot, Slots};
 use chestlight::outbox;
 use chestlight::show::NOTICE;
+use chestlight::show::oled::Oled;
+use chestlight::show::screen::{self, Geometry};
 use chestlight::tls;
 
 use super::{Failure, Outcome, choose_model, told, usage};
@@ -62,6 +64,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let found = format!("{} at {}:{} answers", pacs.ae_title, pacs.host, pacs.port);
         checks.push(("archive", outbox::echo(pacs).map(|()| found).map_err(|error| error.to_string())));
     }
+    checks.extend(config.screen.iter().map(|screen| ("screen", a_screen(screen))));
+    checks.extend(config.oled.iter().map(|oled| ("OLED", an_oled(oled))));
     for (subject, finding) in &checks {
         print(subject, finding);
     }
@@ -143,6 +147,17 @@ fn free_space(config: &Config) -> Finding {
         let needed = config.min_free >> 20;
         Err(format!("{found}, min_free_mib wants {needed}; export and remove old films from its archive"))
     }
+}
+
+fn a_screen(config: &Screen) -> Finding {
+    let screen = screen::open(config).map_err(|error| error.to_string())?;
+    let Geometry { width, height, .. } = screen.geometry();
+    Ok(format!("{} has {width} x {height} pixels", config.device.display()))
+}
+
+fn an_oled(config: &config::Oled) -> Finding {
+    let found = format!("a display answers at {:#04x} of {}", config.address, config.bus.display());
+    Oled::open(config).map(|_| found).map_err(|error| error.to_string())
 }
 
 fn clock(now: SystemTime) -> Finding {

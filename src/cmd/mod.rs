@@ -10,6 +10,7 @@ pub mod log;
 pub mod model;
 pub mod override_reading;
 pub mod run;
+pub mod screens;
 
 use std::path::Path;
 use std::process::ExitCode;

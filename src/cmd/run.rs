@@ -8,8 +8,9 @@ use anyhow::{Context, Error};
 use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::{Daemon, DaemonError, Handle};
+use chestlight::health::SharedVitals;
 use chestlight::journal::JournalError;
-use chestlight::show::{Panel, Terminal};
+use chestlight::show::{Panel, Terminal, oled, screen};
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -34,7 +35,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let chosen = choose_model(&config, Deaths::Counted)?;
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
-    let panel = Panel::default().with("terminal", Terminal::new(anstream::stdout(), names));
+    let vitals = SharedVitals::default();
+    let mut panel = Panel::new(vitals.clone()).with("terminal", Terminal::new(anstream::stdout(), names));
+    if let Some(screen) = &config.screen {
+        panel = panel.with("screen", screen::start(screen, &vitals).context("no thread for the screen can be had")?);
+    }
+    if let Some(oled) = &config.oled {
+        panel = panel.with("oled", oled::start(oled, &vitals).context("no thread for the OLED can be had")?);
+    }
     let (daemon, handle) = Daemon::open(config, chosen, panel).map_err(failure)?;
     let path = arguments.config.clone();
     thread::Builder::new()

@@ -1,8 +1,14 @@
 //! What the technician is shown, and where.
 
+pub mod display;
+pub mod oled;
 mod panel;
 mod persistent;
+pub mod scene;
+pub mod screen;
 mod terminal;
+pub mod text;
+pub mod told;
 
 pub use panel::Panel;
 use persistent::Persistent;

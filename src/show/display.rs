@@ -1,0 +1,280 @@
+//! A display with a thread of its own: the daemon's loop leaves word for it and goes on.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::ZonedDateTime;
+
+use super::scene::{Likeness, Scene};
+use super::text::Typesetter;
+use super::told::Told;
+use super::{Indicator, Status};
+use crate::config::SceneSettings;
+use crate::explain::Picture;
+use crate::health::SharedVitals;
+use crate::retry::Retry;
+
+/// How often the clock and the vitals are looked at, and whether the display is still there.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Something that scenes are drawn on.
+pub trait Display {
+    /// Shows a scene.
+    ///
+    /// # Errors
+    /// It could not be shown; the display is opened anew.
+    fn draw(&mut self, scene: &Scene<'_>, words: &mut Typesetter) -> io::Result<()>;
+
+    /// Whether what was drawn is still to be seen.
+    ///
+    /// # Errors
+    /// It is not; the display is opened anew.
+    fn check(&mut self) -> io::Result<()>;
+}
+
+/// What the loop leaves for the thread, and the thread for the loop; only the latest of each.
+struct Mailbox {
+    told: Told,
+    wrong: Option<String>,
+    closed: bool,
+}
+
+type Post = Arc<(Mutex<Mailbox>, Condvar)>;
+
+fn open_mailbox(post: &Post) -> MutexGuard<'_, Mailbox> {
+    // Each change is whole before the next one: what a thread that panicked has left is still true.
+    post.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An indicator that draws scenes on a display. The display may come and go: it is opened again until it works, and
+/// then shows what is to be seen at that time.
+pub struct Drawn {
+    post: Post,
+    /// Absent while it is dropped.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drawn {
+    /// Starts the thread `name`. It calls `open` at once, and again with growing delays after each failure.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start<D: Display>(
+        name: &str,
+        settings: SceneSettings,
+        vitals: SharedVitals,
+        open: impl FnMut() -> io::Result<D> + Send + 'static,
+    ) -> io::Result<Self> {
+        let mailbox = Mailbox { told: Told::new(Instant::now()), wrong: None, closed: false };
+        let post: Post = Arc::new((Mutex::new(mailbox), Condvar::new()));
+        let artist = Artist { settings, vitals, post: Arc::clone(&post), words: Typesetter::default() };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || artist.run(open))?;
+        Ok(Self { post, thread: Some(thread) })
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut open_mailbox(&self.post).told);
+        self.post.1.notify_one();
+    }
+}
+
+impl Indicator for Drawn {
+    fn show(&mut self, status: &Status) -> io::Result<()> {
+        self.tell(|told| told.tell(status, Instant::now()));
+        Ok(())
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err(io::Error::other("its thread has ended; restart the unit"));
+        }
+        open_mailbox(&self.post).wrong.clone().map_or(Ok(()), |wrong| Err(io::Error::other(wrong)))
+    }
+
+    fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
+        self.tell(|told| told.picture(seq, Arc::clone(picture)));
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        open_mailbox(&self.post).closed = true;
+        self.post.1.notify_one();
+        // So that the display's last word is that the unit has ended.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's own.
+struct Artist {
+    settings: SceneSettings,
+    vitals: SharedVitals,
+    post: Post,
+    words: Typesetter,
+}
+
+impl Artist {
+    fn run<D: Display>(mut self, mut open: impl FnMut() -> io::Result<D>) {
+        let began = Instant::now();
+        let mut display: Option<D> = None;
+        let mut drawn: Option<Likeness> = None;
+        let mut retry = Retry::default();
+        let mut seen = None;
+        loop {
+            let (told, closed) = self.wait(seen, &retry);
+            seen = Some(told.changes());
+            let now = Instant::now();
+            if display.is_some() || retry.is_due(now) {
+                let vitals = self.vitals.read();
+                let scene = Scene {
+                    told: &told,
+                    vitals: &vitals,
+                    settings: self.settings,
+                    clock: ZonedDateTime::now(),
+                    now,
+                    on: now.saturating_duration_since(began),
+                };
+                let shown = self.show(&scene, &mut display, &mut drawn, &mut open);
+                match &shown {
+                    Ok(()) => retry.succeeded(),
+                    Err(_) => {
+                        (display, drawn) = (None, None);
+                        retry.failed(now);
+                    }
+                }
+                open_mailbox(&self.post).wrong = shown.err().map(|error| error.to_string());
+            }
+            if closed {
+                return;
+            }
+        }
+    }
+
+    /// Waits for news, for the clock, or until a display that failed is to be tried again.
+    fn wait(&self, seen: Option<u64>, retry: &Retry) -> (Told, bool) {
+        let until = Instant::now() + TICK;
+        let until = retry.at().map_or(until, |at| at.min(until));
+        let patience = until.saturating_duration_since(Instant::now());
+        let nothing_new = |mailbox: &mut Mailbox| !mailbox.closed && seen == Some(mailbox.told.changes());
+        let waited = self.post.1.wait_timeout_while(open_mailbox(&self.post), patience, nothing_new);
+        let (mailbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (mailbox.told.clone(), mailbox.closed)
+    }
+
+    fn show<D: Display>(
+        &mut self,
+        scene: &Scene<'_>,
+        display: &mut Option<D>,
+        drawn: &mut Option<Likeness>,
+        open: &mut impl FnMut() -> io::Result<D>,
+    ) -> io::Result<()> {
+        let display = match display {
+            Some(display) => {
+                display.check()?;
+                display
+            }
+            None => display.insert(open()?),
+        };
+        let likeness = scene.likeness();
+        if drawn.as_ref() != Some(&likeness) {
+            display.draw(scene, &mut self.words)?;
+            *drawn = Some(likeness);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::super::told::Subject;
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A display that can be pulled, and tells what it shows.
+    struct Loose {
+        plugged: Arc<Mutex<bool>>,
+        shows: Sender<String>,
+    }
+
+    impl Loose {
+        fn plugged(&self) -> io::Result<()> {
+            if *self.plugged.lock().unwrap() { Ok(()) } else { Err(io::Error::other("pulled")) }
+        }
+    }
+
+    impl Display for Loose {
+        fn draw(&mut self, scene: &Scene<'_>, _: &mut Typesetter) -> io::Result<()> {
+            self.plugged()?;
+            let subject = match scene.told.subject(scene.now) {
+                Subject::Resting => "ready",
+                Subject::Busy { name, .. } => name,
+                Subject::Fault { wrong, .. } => wrong,
+                Subject::Reading(_) => "a reading",
+                Subject::Stopped => "stopped",
+            };
+            self.shows.send(subject.to_owned()).map_err(io::Error::other)
+        }
+
+        fn check(&mut self) -> io::Result<()> {
+            self.plugged()
+        }
+    }
+
+    fn start() -> (Drawn, Arc<Mutex<bool>>, Receiver<String>) {
+        let plugged = Arc::new(Mutex::new(true));
+        let (shows, shown) = channel();
+        let settings =
+            SceneSettings { language: crate::language::Language::English, film: Default::default(), dim_after: None };
+        let socket = Arc::clone(&plugged);
+        let open = move || {
+            let display = Loose { plugged: Arc::clone(&socket), shows: shows.clone() };
+            display.plugged().map(|()| display)
+        };
+        (Drawn::start("loose", settings, SharedVitals::default(), open).unwrap(), plugged, shown)
+    }
+
+    fn reading(name: &str) -> Status {
+        Status::Reading { name: name.into(), digest: String::new() }
+    }
+
+    #[test]
+    fn a_display_shows_what_it_is_told_and_at_last_that_the_unit_has_ended() {
+        let (mut display, _, shown) = start();
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "ready");
+        display.show(&reading("a")).unwrap();
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "a");
+        display.show(&Status::Stopped).unwrap();
+        drop(display);
+        assert_eq!(shown.iter().last().as_deref(), Some("stopped"));
+    }
+
+    #[test]
+    fn a_display_that_is_pulled_is_told_and_shows_the_latest_when_it_is_back() {
+        let (mut display, plugged, shown) = start();
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "ready");
+        *plugged.lock().unwrap() = false;
+        for name in ["a", "b", "c"] {
+            display.show(&reading(name)).unwrap();
+        }
+        let wrong = loop {
+            match display.check() {
+                Err(error) => break error.to_string(),
+                Ok(()) => thread::yield_now(),
+            }
+        };
+        assert_eq!(wrong, "pulled");
+        *plugged.lock().unwrap() = true;
+        // Nothing of what came before, and the loop was held up by nothing.
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "c");
+        while display.check().is_err() {
+            thread::yield_now();
+        }
+    }
+}
