@@ -14,14 +14,13 @@ use std::process::Command;
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
 
 /// Size and language.
-const SCREENS: [(&str, &str); 9] = [
+const SCREENS: [(&str, &str); 8] = [
     ("128x64", "en"),
     ("128x64", "hi"),
     ("320x240", "es"),
     ("480x800", "fr"),
     ("800x480", "en"),
     ("800x480", "hi"),
-    ("800x480", "sw"),
     ("1280x720", "en"),
     ("240x240", "sw"),
 ];
@@ -44,8 +43,8 @@ fn drawn(size: &str, language: &str, out: &Path) -> BTreeSet<String> {
 fn sheet(folder: &Path, names: &BTreeSet<String>) -> RgbImage {
     let pictures: Vec<RgbImage> = names.iter().map(|name| image::open(folder.join(name)).unwrap().to_rgb8()).collect();
     let (width, height) = pictures[0].dimensions();
-    // A sheet of 320 pixels a state shows whether anything moved and stays small in the repository.
-    let scale = width.div_ceil(320).max(1);
+    // So small a sheet still shows whether anything moved, and is small in the repository.
+    let scale = width.div_ceil(160).max(1);
     let (width, height) = (width / scale, height / scale);
     let mut sheet = RgbImage::new(width * 4, height * (pictures.len() as u32).div_ceil(4));
     for (place, picture) in (0_u32..).zip(&pictures) {
