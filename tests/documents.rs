@@ -101,12 +101,16 @@ fn every_command_says_that_this_is_no_diagnosis() {
     let snapshot = site.path("snapshot.png");
     let snapshot = snapshot.to_str().unwrap();
 
+    let drawn = site.path("screens");
+    let drawn = drawn.to_str().unwrap();
+
     let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
     let mut lines = vec![
         vec!["classify", archived],
         vec!["bench", "--films", "1", archived],
         words("check"),
         words("demo --films 1"),
+        vec!["screens", "--size", "128x64", drawn],
         words("log list"),
         words("log show 1"),
         words("log export --csv"),
@@ -123,7 +127,8 @@ fn every_command_says_that_this_is_no_diagnosis() {
     lines.extend(FAILING.iter().map(|line| words(line)));
     let mut covered = BTreeSet::from(["run".to_owned()]);
     for line in &lines {
-        let without_config = ["classify", "bench", "demo"].contains(&line[0]) || line.starts_with(&["camera", "list"]);
+        let without_config =
+            ["classify", "bench", "demo", "screens"].contains(&line[0]) || line.starts_with(&["camera", "list"]);
         let mut command = Command::new(env!("CARGO_BIN_EXE_chestlight"));
         command.args(line);
         if !without_config {
