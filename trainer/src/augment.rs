@@ -16,8 +16,8 @@ const BOX: f32 = 0.25;
 /// Depth of the rim in which boxes lie, as a fraction of the side: where markers, names and arrows stand.
 const RIM: f32 = 0.3;
 
-/// View `view` of film `film`: 0 is the film itself, the others are turned, enlarged, shifted, exposed, framed and
-/// compressed otherwise, each by an amount drawn evenly within the bounds. What lies outside the film repeats its
+/// View `view` of film `film`: 0 is the film itself, the others are turned, enlarged, shifted, smoothed, exposed, framed
+/// and compressed otherwise, each by an amount drawn evenly within the bounds. What lies outside the film repeats its
 /// edge.
 pub fn view(plane: &InputTensor, bounds: &Augment, seed: u64, film: usize, view: usize) -> InputTensor {
     if view == 0 {
@@ -29,6 +29,9 @@ pub fn view(plane: &InputTensor, bounds: &Augment, seed: u64, film: usize, view:
     let span = highest - lowest;
 
     let mut varied = moved(plane, bounds, &mut rng);
+    if bounds.blur > 0.0 {
+        smooth(&mut varied, up_to(&mut rng, bounds.blur));
+    }
     let contrast = 1.0 + within(&mut rng, bounds.contrast);
     let brightness = within(&mut rng, bounds.contrast) * span / 2.0;
     let noise = up_to(&mut rng, bounds.noise) * span;
@@ -90,6 +93,27 @@ fn sample(plane: &InputTensor, x: f32, y: f32) -> f32 {
     let upper = at(left, top) + (at(right, top) - at(left, top)) * along;
     let lower = at(left, bottom) + (at(right, bottom) - at(left, bottom)) * along;
     upper + (lower - upper) * down
+}
+
+/// Smooths with a Gaussian of this standard deviation in pixels; what lies outside repeats the edge.
+fn smooth(plane: &mut InputTensor, deviation: f32) {
+    // A drawn 0 is none: all other weights vanish.
+    let deviation = deviation.max(f32::EPSILON);
+    let reach = (3.0 * deviation).ceil() as isize;
+    let weights: Vec<f32> = (-reach..=reach).map(|at| (-0.5 * (at as f32 / deviation).powi(2)).exp()).collect();
+    let sum: f32 = weights.iter().sum();
+    let (width, height) = (plane.width, plane.height);
+    for (side, step) in [(width, 1), (height, width)] {
+        let values = (0..plane.plane.len()).map(|place| {
+            let along = place / step % side;
+            let line = place - along * step;
+            let at = |offset: isize| line + along.saturating_add_signed(offset).min(side - 1) * step;
+            let taken = (-reach..=reach).zip(&weights);
+            taken.map(|(offset, weight)| weight * plane.plane.get(at(offset)).copied().unwrap_or(0.0)).sum::<f32>()
+                / sum
+        });
+        plane.plane = values.collect();
+    }
 }
 
 /// Fills a box that begins in the rim.
@@ -210,6 +234,7 @@ mod tests {
         let still = Augment { views: 2, ..Augment::default() };
         let film = blob();
         for (name, bounds, least, most) in [
+            ("blur", Augment { blur: 2.0, ..still.clone() }, 200, 3_072),
             ("noise", Augment { noise: 0.1, ..still.clone() }, 1_000, 3_072),
             ("jpeg", Augment { jpeg: 30, ..still.clone() }, 500, 3_072),
             ("boxes", Augment { boxes: 8, ..still.clone() }, 1, 2_000),
@@ -221,6 +246,23 @@ mod tests {
             let changes: Vec<usize> = views.iter().map(|view| changed(view, &film)).collect();
             assert!(changes.iter().any(|count| *count >= least), "{name}: {changes:?}");
             assert!(changes.iter().all(|count| *count <= most), "{name}: {changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_smoothed_point_is_a_gaussian_and_nothing_is_lost_but_at_the_edge() {
+        let mut point = InputTensor { width: 33, height: 33, plane: vec![0.0; 33 * 33] };
+        point.plane[16 * 33 + 16] = 1.0;
+        smooth(&mut point, 1.5);
+        let at = |x: usize, y: usize| point.plane[y * 33 + x];
+        assert!((point.plane.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        for (x, y, away) in [(17, 16, 1.0), (16, 18, 4.0), (14, 17, 5.0)] {
+            assert!((at(x, y) / at(16, 16) - f32::exp(-away / 4.5)).abs() < 1e-4, "{x} {y}");
+        }
+        let mut even = InputTensor { width: 5, height: 3, plane: vec![0.25; 15] };
+        for deviation in [0.0, 4.0] {
+            smooth(&mut even, deviation);
+            assert!(even.plane.iter().all(|value| (value - 0.25).abs() < 1e-6), "{deviation}: edges repeat");
         }
     }
 

@@ -219,6 +219,9 @@ pub struct Augment {
     /// Largest change of contrast, and of brightness as a fraction of half the span from black to white, 0 to 0.5.
     #[serde(default)]
     pub contrast: f32,
+    /// Largest standard deviation of a smoothing, pixels, 0 to 4: sharpness tells how a collection was resampled.
+    #[serde(default)]
+    pub blur: f32,
     /// Largest standard deviation of noise, as a fraction of the span, 0 to 0.5.
     #[serde(default)]
     pub noise: f32,
@@ -238,23 +241,28 @@ pub struct Augment {
 }
 
 /// What the training minimises: cross entropy with these changes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Loss {
     /// Whether films of rare classes weigh more, so that every class weighs the same.
-    #[serde(default)]
     pub balance: bool,
     /// Share of the target that is spread over all classes (label smoothing, Szegedy et al., arXiv:1512.00567),
     /// 0 to 0.5.
-    #[serde(default)]
     pub smoothing: f32,
     /// Largest share of a second film that is mixed in (mixup, Zhang et al., arXiv:1710.09412), 0 to 0.5.
-    #[serde(default)]
     pub mixup: f32,
     /// Share of the target that comes from `train --teacher` runs (distillation, Hinton et al., arXiv:1503.02531),
     /// 0 to 1.
-    #[serde(default)]
     pub teacher: f32,
+    /// By what the outputs of teachers and of the taught network are divided before they are compared, 1 to 20: above 1
+    /// the teachers also tell which wrong answers are near.
+    pub temperature: f32,
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self { balance: false, smoothing: 0.0, mixup: 0.0, teacher: 0.0, temperature: 1.0 }
+    }
 }
 
 /// How a trained network becomes int8.
@@ -413,9 +421,11 @@ impl Experiment {
                 let Augment { zoom, shift, contrast, noise, border, .. } = *augment;
                 [zoom, shift, contrast, noise, border].into_iter().all(half)
             }),
+            ("augment.blur", "must be 0 to 4", (0.0..=4.0).contains(&augment.blur)),
             ("augment", "must have jpeg of 0 to 100 and boxes of 0 to 16", augment.jpeg <= 100 && augment.boxes <= 16),
-            ("loss", "must have smoothing and mixup of 0 to 0.5 and teacher of 0 to 1", {
-                half(loss.smoothing) && half(loss.mixup) && (0.0..=1.0).contains(&loss.teacher)
+            ("loss", "must have smoothing and mixup of 0 to 0.5, teacher of 0 to 1 and temperature of 1 to 20", {
+                let Loss { smoothing, mixup, teacher, temperature, .. } = *loss;
+                half(smoothing) && half(mixup) && (0.0..=1.0).contains(&teacher) && (1.0..=20.0).contains(&temperature)
             }),
             ("stages", "must be at least one, with different names that are not empty", {
                 let names: BTreeSet<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
@@ -496,9 +506,11 @@ mod tests {
             ("views = ", "views = 0 #", "augment.views must"),
             ("rotate = ", "rotate = 90 #", "augment.rotate must"),
             ("zoom = ", "zoom = 0.6 #", "augment must"),
+            ("views = ", "blur = 5\nviews = ", "augment.blur must"),
             ("learning_rate = ", "learning_rate = 0 #", "stages must"),
             ("train_from_block = ", "train_from_block = 19 #", "stages must"),
             ("name = \"tune\"", "name = \"head\"", "stages must"),
+            ("[split]", "[loss]\ntemperature = 0.5\n[split]", "loss must"),
             ("validation = ", "fold = { number = 6, of = 5 }\nvalidation = ", "split.fold must"),
             ("[split]", "[loss]\nmixup = 0.7\n[split]", "loss must"),
             ("refer_below = ", "average = 1.0\nrefer_below = ", "average must"),

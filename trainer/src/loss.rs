@@ -17,7 +17,7 @@ pub struct Target {
     pub allowed: [bool; 3],
     /// How much the film counts.
     pub weight: f32,
-    /// What other networks answered, as probabilities.
+    /// What other networks answered, as probabilities at the temperature of the teaching.
     pub teacher: Option<[f32; 3]>,
 }
 
@@ -45,7 +45,7 @@ pub fn each(logits: Tensor<2>, targets: &[&Target], settings: &Loss) -> Tensor<1
         let values: Vec<f32> = targets.iter().flat_map(|target| value(target)).collect();
         Tensor::<2>::from_data(TensorData::new(values, [films, classes]), &device)
     };
-    let log_probability = log_softmax(logits, 1);
+    let log_probability = log_softmax(logits.clone(), 1);
 
     let allowed = log_probability.clone() + table(&|it| it.allowed.map(|allowed| if allowed { 0.0 } else { NEVER }));
     let highest = allowed.clone().max_dim(1).detach();
@@ -60,7 +60,10 @@ pub fn each(logits: Tensor<2>, targets: &[&Target], settings: &Loss) -> Tensor<1
         let share = |it: &Target| if it.teacher.is_some() { settings.teacher } else { 0.0 };
         let shares: Vec<f32> = targets.iter().map(|it| share(it)).collect();
         let shares = Tensor::<2>::from_data(TensorData::new(shares, [films, 1]), &device);
-        let taught = (log_probability * table(&|it| it.teacher.unwrap_or([0.0; 3]))).sum_dim(1).neg();
+        let cooled = log_softmax(logits.div_scalar(settings.temperature), 1);
+        // The square keeps the gradients of both parts in proportion whatever the temperature (Hinton et al.).
+        let taught =
+            (cooled * table(&|it| it.teacher.unwrap_or([0.0; 3]))).sum_dim(1).mul_scalar(-settings.temperature.powi(2));
         loss = loss * (shares.clone().neg() + 1.0) + taught * shares;
     }
     let weights: Vec<f32> = targets.iter().map(|it| it.weight).collect();
@@ -97,6 +100,10 @@ mod tests {
                 0.7 * ln(2.0) + 0.3 * (ln(4.0) + ln(4.0) + ln(2.0)) / 3.0
             }),
             ("taught", taught, &Loss { teacher: 0.5, ..plain.clone() }, 0.5 * ln(2.0) + 0.5 * ln(4.0)),
+            ("taught at 2", taught, &Loss { teacher: 1.0, temperature: 2.0, ..plain.clone() }, {
+                // The square roots of the probabilities: 1, 1 and the root of 2, over their sum.
+                4.0 * ln(2.0 + 2.0f32.sqrt())
+            }),
             ("nobody taught", one, &Loss { teacher: 0.5, ..plain.clone() }, ln(2.0)),
         ] {
             let loss = losses(logits, &target, settings);

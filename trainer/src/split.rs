@@ -16,7 +16,7 @@ use crate::index::{Film, Index};
 pub enum Part {
     /// Fits the weights.
     Train,
-    /// Chooses the epoch, the rate and the temperature; calibrates the quantization.
+    /// Chooses the epoch, the rate, the temperature and the operating points; calibrates the quantization.
     Validation,
     /// Measures; nothing is chosen by it.
     Test,
@@ -45,6 +45,8 @@ pub struct Sample {
     pub class: Finding,
     /// What it is used for.
     pub part: Part,
+    /// Whether films of its kind are tested; the others only teach.
+    pub tested: bool,
 }
 
 /// The index does not hold what the experiment asks for.
@@ -158,7 +160,10 @@ fn deal_tested(selected: Vec<Selected<'_>>, experiment: &Experiment) -> Vec<Samp
             }
         }
     }
-    let sample = |((film, selection), part): (Selected<'_>, Part)| Sample { film, class: selection.class, part };
+    let sample = |((film, selection), part): (Selected<'_>, Part)| {
+        let &Selection { class, tested, .. } = selection;
+        Sample { film, class, part, tested }
+    };
     selected.into_iter().zip(parts).map(sample).collect()
 }
 
@@ -179,7 +184,10 @@ fn deal_others(selected: Vec<Selected<'_>>, dealt: &[Sample], experiment: &Exper
         }
         let fits = known.is_none() && take(&mut room, count(&selected, rows));
         let part = known.unwrap_or(if fits { Part::Validation } else { Part::Train });
-        samples.extend(films.iter().map(|(film, it)| Sample { film: film.clone(), class: it.class, part }));
+        samples.extend(films.iter().map(|(film, it)| {
+            let (film, tested) = (film.clone(), it.tested);
+            Sample { film, class: it.class, part, tested }
+        }));
     }
     samples
 }
@@ -205,7 +213,7 @@ pub fn check(samples: &[Sample], experiment: &Experiment) -> Result<(), SplitErr
 pub fn to_csv(samples: &[Sample]) -> Result<String, csv::Error> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(["part", "class", "source", "group_id", "file"])?;
-    for Sample { film, class, part } in samples {
+    for Sample { film, class, part, .. } in samples {
         let file = film.file.to_string_lossy();
         table.write_record([part.name(), class.name(), &film.source, &film.group_id, &file])?;
     }
@@ -439,8 +447,9 @@ mod tests {
         let all = plain.iter().filter(|sample| sample.film.source == "cohen").count();
         assert!(!others.is_empty() && others.len() <= all);
         let part_of: BTreeMap<_, _> = without.iter().map(|sample| (&sample.film.group_id, sample.part)).collect();
+        assert!(without.iter().all(|sample| sample.tested));
         for sample in others {
-            assert_ne!(sample.part, Part::Test);
+            assert!(sample.part != Part::Test && !sample.tested);
             assert!(part_of.get(&sample.film.group_id).is_none_or(|part| *part == sample.part), "{sample:?}");
         }
     }

@@ -8,14 +8,15 @@ use crate::net::{Net, floats};
 /// Films that go through a network at a time.
 const BATCH: usize = 16;
 
-/// The mean probabilities over all teachers of the first view of each film.
-pub fn answers(teachers: &[Net], films: &Films) -> Vec<[f32; 3]> {
+/// The mean over all teachers of the probabilities that they give the first view of each film at a temperature.
+pub fn answers(teachers: &[Net], films: &Films, temperature: f32) -> Vec<[f32; 3]> {
     let picks: Vec<Pick> = (0..films.tensors.len()).map(|film| (film, 0)).collect();
     let mut answers = vec![[0.0; 3]; picks.len()];
     for net in teachers {
         let device = net.device();
         for (picks, answers) in picks.chunks(BATCH).zip(answers.chunks_mut(BATCH)) {
-            let probabilities = softmax(net.logits(Inputs::Fresh(films).batch(picks, &device), 0), 1);
+            let logits = net.logits(Inputs::Fresh(films).batch(picks, &device), 0);
+            let probabilities = softmax(logits.div_scalar(temperature), 1);
             for (answer, row) in answers.iter_mut().zip(floats(probabilities).chunks(3)) {
                 answer.iter_mut().zip(row).for_each(|(sum, value)| *sum += value / teachers.len() as f32);
             }

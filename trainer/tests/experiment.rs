@@ -123,14 +123,19 @@ fn the_papers_four_models_run_one_after_the_other_and_a_missing_one_is_told() {
 }
 
 #[test]
-fn a_student_learns_from_teachers_that_have_not_seen_its_test_films() {
+fn a_student_learns_from_teachers_or_begins_with_their_mean_and_with_none_that_has_seen_its_test_films() {
     let folder = tempfile::tempdir().unwrap();
     let index = phantoms::draw(&folder.path().join("films"), 12).unwrap();
     let quick = [("epochs = 12", "epochs = 1"), ("epochs = 3", "epochs = 1")];
     let teacher = varied(folder.path(), "teacher", &quick);
-    let student =
-        varied(folder.path(), "student", &[quick.as_slice(), &[("balance", "teacher = 0.7\nbalance")]].concat());
+    let student = varied(
+        folder.path(),
+        "student",
+        &[quick.as_slice(), &[("balance", "teacher = 0.7\ntemperature = 2.0\nbalance")]].concat(),
+    );
     let other = varied(folder.path(), "other", &[quick.as_slice(), &[("seed = 1\ntest", "seed = 2\ntest")]].concat());
+    let begin = ("norm = \"batch\"", "norm = \"batch\"\nbegin = \"run\"");
+    let mean = varied(folder.path(), "mean", &[quick.as_slice(), &[begin]].concat());
     let run = |name: &str| folder.path().join(name).with_extension("run");
     let train = |name: &str, experiment: &Path, more: &[&str]| {
         let run = run(name);
@@ -143,13 +148,18 @@ fn a_student_learns_from_teachers_that_have_not_seen_its_test_films() {
         let output = train(name, experiment, more);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let (one, two, wrong) = (run("teacher1"), run("teacher2"), run("other"));
+    let (one, two, wrong, unlike) = (run("teacher1"), run("teacher2"), run("other"), run("student"));
     let taught = train("student", &student, &["--teacher", text(&one), "--teacher", text(&two)]);
     assert!(taught.status.success(), "{}", String::from_utf8_lossy(&taught.stderr));
+    let between = train("mean", &mean, &["--from", text(&one), "--from", text(&two)]);
+    assert!(between.status.success(), "{}", String::from_utf8_lossy(&between.stderr));
+    assert_eq!(json(&run("mean").join("run.json"))["begin"], "network of experiment with seed 1, 2");
     for (name, experiment, more, told) in [
         ("whispered", &student, ["--teacher", text(&wrong)].as_slice(), "other parts"),
         ("untaught", &student, &[], "go together"),
         ("unasked", &teacher, &["--teacher", text(&one)], "go together"),
+        ("unlike", &mean, &["--from", text(&one), "--from", text(&unlike)], "in more than the seed"),
+        ("seen", &mean, &["--from", text(&one), "--from", text(&wrong)], "trained on patients of"),
     ] {
         let output = train(name, experiment, more);
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -122,7 +122,7 @@ fn a_resumed_training_gives_the_curve_of_one_that_was_not_broken_off() {
 fn a_resumed_training_goes_on_with_its_norms_its_average_and_its_mixtures() {
     let training = Training {
         average: Some(0.9),
-        loss: Loss { balance: true, smoothing: 0.1, mixup: 0.3, teacher: 0.0 },
+        loss: Loss { balance: true, smoothing: 0.1, mixup: 0.3, teacher: 0.0, temperature: 1.0 },
         ..training(Architecture::SmallCnn, 0)
     };
     resumed(Architecture::SmallCnn, Norm::Batch, &training);

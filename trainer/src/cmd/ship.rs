@@ -139,9 +139,15 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     let films = part(&samples, Part::Validation);
     let outputs = parallel::each(&validation, |input| engine.infer(input));
     let outputs: Vec<Outputs> = outputs.into_iter().collect::<Result<_, _>>()?;
-    let known = outputs.iter().zip(&films).filter_map(|(outputs, film)| Some((outputs.logits, film.class.device()?)));
-    let logits: Vec<(Logits, Class)> = known.collect();
-    let temperature = calibrate::temperature(&logits);
+    let known = |tested: &[bool]| -> Vec<(Logits, Class)> {
+        let films = outputs.iter().zip(&films).filter(|(_, film)| tested.contains(&film.tested));
+        films.filter_map(|(outputs, film)| Some((outputs.logits, film.class.device()?))).collect()
+    };
+    let (logits, tested, others) = (known(&[true, false]), known(&[true]), known(&[false]));
+    // What is measured is how probabilities hold on films as they are tested. Films that only teach are harder, and with
+    // them the others would look less certain than they are.
+    let measured_on = if tested.is_empty() { &logits } else { &tested };
+    let temperature = calibrate::temperature(measured_on);
     let refer_below = experiment.refer_below;
     let mut calibration = Calibration { temperature, refer_below, points: None };
     let probabilities =
@@ -180,10 +186,12 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
     write(&args.out.with_extension("onnx"), &int8)?;
     // What is measured is what was written, read back as a unit reads it.
     let shipped = ModelFiles::read(&args.out)?.load()?;
-    let float = Model { engine: Engine::load(&float, &experiment.input)?, manifest: manifest.clone() };
     let test = part(&samples, Part::Test);
     let (int8_on_test, expected_error) = measured(&shipped, &index, &test)?;
-    let alone = judge::by_engine((&shipped.engine, &experiment.input, &Finding::DEVICE), &index, &test, &mut || {})?;
+    let alone = |engine: &Engine| -> anyhow::Result<Evaluation> {
+        let outputs = (engine, &experiment.input, &Finding::DEVICE);
+        Ok(Evaluation::of(&judge::by_engine(outputs, &index, &test, &mut || {})?, &test))
+    };
     let controls = experiment
         .controls
         .iter()
@@ -202,9 +210,10 @@ pub fn ship(args: &Args) -> anyhow::Result<Vec<(String, [u32; 6])>> {
         manifest: &manifest,
         samples: &samples,
         int8: &int8_on_test,
-        alone: &Evaluation::of(&alone, &test),
-        f32: &measured(&float, &index, &test)?.0,
-        likelihood: [1.0, temperature].map(|temperature| calibrate::loss(&logits, temperature)),
+        alone: &alone(&shipped.engine)?,
+        f32: &alone(&Engine::load(&float, &experiment.input)?)?,
+        likelihood: [1.0, temperature].map(|temperature| calibrate::loss(measured_on, temperature)),
+        error_on_others: (!others.is_empty()).then(|| error_at(&others, temperature)),
         offsets,
         experiment: &experiment,
         controls: &controls,
@@ -245,6 +254,16 @@ fn golden(model: &Model) -> anyhow::Result<Vec<Golden>> {
         })
         .into_iter()
         .collect()
+}
+
+/// The expected calibration error of logits at a temperature.
+fn error_at(films: &[(Logits, Class)], temperature: f32) -> f64 {
+    let calibration = Calibration { temperature, refer_below: 0.0, points: None };
+    let answer = |(logits, class): &(Logits, Class)| {
+        let probabilities = verdict::calibrate(*logits, &calibration)?;
+        Some((probabilities.to_array(), Class::ALL.iter().position(|it| it == class)?))
+    };
+    calibrated(&films.iter().filter_map(answer).collect::<Vec<_>>()).expected_error
 }
 
 /// What the device says of films, and the expected calibration error of what it does not refuse.

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use burn::module::Module as _;
 use burn::prelude::Device;
+use chestlight_trainer::average::averaged;
 use chestlight_trainer::experiment::{Augment, Begin, Experiment};
 use chestlight_trainer::finding::Finding;
 use chestlight_trainer::fit::{Epoch, Fit, Set, Work};
 use chestlight_trainer::index::Index;
 use chestlight_trainer::inputs::{Films, Inputs, Rows};
 use chestlight_trainer::loss::{self, Target};
-use chestlight_trainer::net::Net;
+use chestlight_trainer::net::{Architecture, Net};
 use chestlight_trainer::provenance::Provenance;
 use chestlight_trainer::split::{self, Part, Sample};
 use chestlight_trainer::{checkpoint, dataset, teacher, weights};
@@ -53,9 +54,10 @@ pub struct Beginning {
     /// `begin = "weights"`
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// A finished run whose network this one begins with; for `begin = "run"`
+    /// A finished run whose network this one begins with; for `begin = "run"`. May be repeated for runs of one experiment
+    /// that differ in the seed alone: it begins with the mean of their weights
     #[arg(long, value_name = "FOLDER")]
-    pub from: Option<PathBuf>,
+    pub from: Vec<PathBuf>,
     /// A finished run on the same parts whose answers are taught too; may be repeated, for `loss.teacher`
     #[arg(long, value_name = "FOLDER")]
     pub teacher: Vec<PathBuf>,
@@ -177,35 +179,28 @@ fn first_network(
     let Experiment { architecture, norm, seed, .. } = *experiment;
     let classes = experiment.classes.len();
     let Beginning { weights, from, .. } = &args.begin;
-    match (experiment.begin, weights, from) {
-        (Begin::Random, None, None) => {
+    match (experiment.begin, weights, from.as_slice()) {
+        (Begin::Random, None, []) => {
             Ok((Net::random(architecture, norm, classes, seed, device), format!("random, seed {seed}")))
         }
-        (Begin::Weights, Some(path), None) => {
+        (Begin::Weights, Some(path), []) => {
             let published = weights::load(Net::new(architecture, norm, classes, device), architecture, path, false)?;
             Ok((published.net, format!("weights {}", published.digest)))
         }
-        (Begin::Run, None, Some(run)) => {
-            let (theirs, net) = load_run(run, device)?;
-            if theirs.architecture != architecture {
-                bail!(
-                    "{} is of architecture {}, this experiment of {}",
-                    run.display(),
-                    theirs.architecture.name(),
-                    architecture.name()
-                );
-            }
-            let seen = split::seen(&fs::read_to_string(run.join("split.csv"))?, samples)?;
-            if seen > 0 {
-                bail!(
-                    "{} was trained on patients of {seen} of this experiment's test films; give it the same \
-                     split.seed and a larger split.test",
-                    run.display()
-                );
+        (Begin::Run, None, [first, others @ ..]) => {
+            let (theirs, mut net) = network_of(first, experiment, samples, device)?;
+            let mut seeds = vec![theirs.seed.to_string()];
+            for (run, taken) in others.iter().zip(1u32..) {
+                let (other, another) = network_of(run, experiment, samples, device)?;
+                if (Experiment { seed: theirs.seed, ..other.clone() }) != theirs {
+                    bail!("{} differs from {} in more than the seed", run.display(), first.display());
+                }
+                seeds.push(other.seed.to_string());
+                net = averaged(&net, &another, f64::from(taken) / f64::from(taken + 1));
             }
             // The norms' mode is this experiment's, the weights are theirs.
             let net = Net { blocks: net.blocks, ..Net::new(architecture, norm, classes, device) }.with_norm(norm);
-            Ok((net, format!("network of experiment with seed {}", theirs.seed)))
+            Ok((net, format!("network of experiment with seed {}", seeds.join(", "))))
         }
         (begin, ..) => bail!(
             "{} begins with {begin:?}: that takes {}",
@@ -217,6 +212,29 @@ fn first_network(
             }
         ),
     }
+}
+
+/// The experiment and the network of a finished run that this one may begin with.
+fn network_of(
+    run: &Path,
+    experiment: &Experiment,
+    samples: &[Sample],
+    device: &Device,
+) -> anyhow::Result<(Experiment, Net)> {
+    let (theirs, net) = load_run(run, device)?;
+    let [architecture, wanted] = [theirs.architecture, experiment.architecture].map(Architecture::name);
+    if architecture != wanted {
+        bail!("{} is of architecture {architecture}, this experiment of {wanted}", run.display());
+    }
+    let seen = split::seen(&fs::read_to_string(run.join("split.csv"))?, samples)?;
+    if seen > 0 {
+        bail!(
+            "{} was trained on patients of {seen} of this experiment's test films; give it the same split.seed and a \
+             larger split.test",
+            run.display()
+        );
+    }
+    Ok((theirs, net))
 }
 
 /// Makes the run's folder with the experiment as it is run; an experiment never changes within a run.
@@ -304,7 +322,7 @@ fn teach(
         teachers.push(net);
     }
     if !teachers.is_empty() {
-        let answers = teacher::answers(&teachers, &train.films);
+        let answers = teacher::answers(&teachers, &train.films, experiment.loss.temperature);
         train.targets.iter_mut().zip(answers).for_each(|(target, answer)| target.teacher = Some(answer));
     }
     Ok(())

@@ -86,7 +86,7 @@ fn beginning(args: &Args, experiment: &Experiment) -> Option<Beginning> {
     Some(match experiment.begin {
         Begin::Random => Beginning::default(),
         Begin::Weights => Beginning { weights: Some(args.resnet50.clone()?), ..Beginning::default() },
-        Begin::Run => Beginning { from: Some(args.runs.join("paper-model0")), ..Beginning::default() },
+        Begin::Run => Beginning { from: vec![args.runs.join("paper-model0")], ..Beginning::default() },
     })
 }
 

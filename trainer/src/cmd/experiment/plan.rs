@@ -120,14 +120,14 @@ fn command(args: &Args, path: &Path, experiment: &Experiment, variant: &Variant)
 
 /// What this experiment takes of what the sweep is given.
 fn beginning<'a>(begin: &'a Beginning, experiment: &Experiment) -> Vec<(&'static str, &'a PathBuf)> {
-    let first = match experiment.begin {
-        Begin::Random => None,
-        Begin::Weights => begin.weights.as_ref().map(|path| ("--weights", path)),
-        Begin::Run => begin.from.as_ref().map(|path| ("--from", path)),
+    let (weights, from): (&[PathBuf], &[PathBuf]) = match experiment.begin {
+        Begin::Random => (&[], &[]),
+        Begin::Weights => (begin.weights.as_slice(), &[]),
+        Begin::Run => (&[], &begin.from),
     };
-    let taught = experiment.loss.teacher > 0.0;
-    let teachers = begin.teacher.iter().filter(|_| taught).map(|path| ("--teacher", path));
-    first.into_iter().chain(teachers).collect()
+    let teachers: &[PathBuf] = if experiment.loss.teacher > 0.0 { &begin.teacher } else { &[] };
+    let options = [("--weights", weights), ("--from", from), ("--teacher", teachers)];
+    options.into_iter().flat_map(|(option, paths)| paths.iter().map(move |path| (option, path))).collect()
 }
 
 fn inputs<'a>(args: &'a Args, path: &'a Path, experiment: &Experiment) -> Vec<&'a Path> {
