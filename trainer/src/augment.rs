@@ -16,6 +16,11 @@ const BOX: f32 = 0.25;
 /// Depth of the rim in which boxes lie, as a fraction of the side: where markers, names and arrows stand.
 const RIM: f32 = 0.3;
 
+/// Standard deviation of the smoothing that makes films alike, pixels of the network's input.
+pub const EVEN_SMOOTHING: f32 = 1.5;
+/// JPEG quality that makes films alike.
+pub const EVEN_QUALITY: u8 = 50;
+
 /// View `view` of film `film`: 0 is the film itself, the others are turned, enlarged, shifted, smoothed, exposed, framed
 /// and compressed otherwise, each by an amount drawn evenly within the bounds. What lies outside the film repeats its
 /// edge.
@@ -51,6 +56,17 @@ pub fn view(plane: &InputTensor, bounds: &Augment, seed: u64, film: usize, view:
         compress(&mut varied, lowest, span, rng.random_range(bounds.jpeg..=100));
     }
     varied
+}
+
+/// The film smoothed and compressed as every other one: a collection is no longer told by its sharpness or its JPEG.
+#[must_use]
+pub fn evened(film: &InputTensor) -> InputTensor {
+    let mut even = film.clone();
+    smooth(&mut even, EVEN_SMOOTHING);
+    let lowest = even.plane.iter().copied().fold(f32::INFINITY, f32::min);
+    let highest = even.plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    compress(&mut even, lowest, highest - lowest, EVEN_QUALITY);
+    even
 }
 
 fn within(rng: &mut StdRng, bound: f32) -> f32 {
@@ -264,6 +280,19 @@ mod tests {
             smooth(&mut even, deviation);
             assert!(even.plane.iter().all(|value| (value - 0.25).abs() < 1e-6), "{deviation}: edges repeat");
         }
+    }
+
+    #[test]
+    fn films_that_differ_in_grain_alone_are_alike_when_they_are_evened() {
+        let smooth = blob();
+        let mut grainy = smooth.clone();
+        for (place, value) in grainy.plane.iter_mut().enumerate() {
+            *value += if (place + place / 64) % 2 == 0 { 0.2 } else { -0.2 };
+        }
+        let apart = |a: &InputTensor, b: &InputTensor| -> f32 {
+            a.plane.iter().zip(&b.plane).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.plane.len() as f32
+        };
+        assert!(apart(&evened(&smooth), &evened(&grainy)) < 0.1 * apart(&smooth, &grainy));
     }
 
     #[test]

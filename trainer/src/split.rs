@@ -128,7 +128,7 @@ fn deal_tested(selected: Vec<Selected<'_>>, experiment: &Experiment) -> Vec<Samp
     let all = count(&selected, &rows);
     let Fold { number, of } = split.fold.unwrap_or(Fold { number: 1, of: 1 });
     let test_room = match (&split.leave_out, split.fold) {
-        (Some(_), _) => [0; Finding::ALL.len()],
+        (Some(_), _) => count(&selected, &rows.iter().copied().filter(left_out).collect::<Vec<_>>()),
         (None, Some(_)) => fraction_of(all, 1.0 / of as f64),
         (None, None) => fraction_of(all, split.test),
     };
@@ -409,6 +409,16 @@ mod tests {
             let left_out = sample.film.source == "cohen" || sample.film.group_id == "3";
             assert_eq!(sample.part == Part::Test, left_out, "{sample:?}");
         }
+    }
+
+    #[test]
+    fn what_is_left_when_a_source_is_left_out_is_dealt_by_its_own_count() {
+        // One film of COVID-19 is left: an eighth of it is none, so that it teaches.
+        let rows: Vec<(u8, u8)> = (0..40).map(|group| (2, group)).collect();
+        let split = Split { leave_out: Some("cohen".into()), ..experiment().split };
+        let samples = deal(&index(&rows), &with(split)).unwrap();
+        let hannover: Vec<Part> = samples.iter().filter(|it| it.film.source == "hannover").map(|it| it.part).collect();
+        assert_eq!(hannover, [Part::Train]);
     }
 
     #[test]

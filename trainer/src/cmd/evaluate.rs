@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use chestlight::decode::{Limits, decode};
 use chestlight::gate;
 use chestlight::model::{Model, ModelFiles};
-use chestlight::preprocess::{Fit, InputGeometry, preprocess};
+use chestlight::preprocess::{Fit, InputGeometry, InputTensor, preprocess};
 use chestlight::radiograph::Radiograph;
 use chestlight::reading;
 use chestlight::show::NOTICE;
@@ -27,7 +27,7 @@ use chestlight_trainer::result::JobResult;
 use chestlight_trainer::saliency::{self, Saliency};
 use chestlight_trainer::source::{self, Features};
 use chestlight_trainer::split::{self, Sample};
-use chestlight_trainer::{onnx, parallel};
+use chestlight_trainer::{augment, onnx, parallel};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 
@@ -164,7 +164,14 @@ impl Examined<'_> {
             gate,
             maps: if whole { self.maps(experiment)? } else { Part::missing(not_asked()) },
             controls: if whole { self.controls()? } else { Part::missing(not_asked()) },
-            source_predictor: if whole { self.source_predictor(&external)? } else { Part::missing(not_asked()) },
+            source_predictor: match whole {
+                true => self.source_predictor(&external, &InputTensor::clone)?,
+                false => Part::missing(not_asked()),
+            },
+            evened_source_predictor: match whole {
+                true => self.source_predictor(&external, &augment::evened)?,
+                false => Part::missing(not_asked()),
+            },
             adults: if whole { self.adults(&external) } else { Part::missing(not_asked()) },
             external: match external {
                 _ if !whole => Part::missing(not_asked()),
@@ -270,7 +277,12 @@ impl Examined<'_> {
         Part::Measured(adults)
     }
 
-    fn source_predictor(&self, external: &[Answered<'_>]) -> anyhow::Result<Part<source::SourcePrediction>> {
+    /// How well features tell sources apart, of films that went through `change`.
+    fn source_predictor(
+        &self,
+        external: &[Answered<'_>],
+        change: &(dyn Fn(&InputTensor) -> InputTensor + Sync),
+    ) -> anyhow::Result<Part<source::SourcePrediction>> {
         let own = self.judged.iter().map(|film| self.film(film));
         let mut by_source: BTreeMap<&str, Vec<&Film>> = BTreeMap::new();
         for film in own.chain(external.iter().flat_map(|it| it.films.iter().copied())) {
@@ -281,7 +293,7 @@ impl Examined<'_> {
         }
         let films: Vec<&Film> = by_source.into_values().filter(|films| films.len() >= FEWEST).flatten().collect();
         let tensors = parallel::each(&films, |film| -> anyhow::Result<_> {
-            Ok(preprocess(&decoded(&self.index.path(film))?, &self.model.manifest.input)?)
+            Ok(change(&preprocess(&decoded(&self.index.path(film))?, &self.model.manifest.input)?))
         });
         let tensors = tensors.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         let network = self.network()?;

@@ -119,12 +119,16 @@ impl Histogram {
             .sum()
     }
 
-    /// Information lost when the kept bins, with the clipped ones at their ends, are told by the steps of a byte.
+    /// Information lost when the kept bins, with the clipped ones at their ends, are told by the steps of a byte. The bin
+    /// of 0 is left out: every range has a step there, and the zeros of a ReLU, more than all else, would make any other
+    /// step look too wide.
     fn divergence(&self, (first, end): (usize, usize)) -> f64 {
-        let Some(kept) = self.counts.get(first..end) else { return f64::INFINITY };
-        let total = self.counts.iter().sum::<u64>().max(1) as f64;
-        let below: u64 = self.counts.iter().take(first).sum();
-        let above: u64 = self.counts.iter().skip(end).sum();
+        let mut counts = self.counts.clone();
+        counts.get_mut(self.zero()).into_iter().for_each(|zeros| *zeros = 0);
+        let Some(kept) = counts.get(first..end) else { return f64::INFINITY };
+        let total = counts.iter().sum::<u64>().max(1) as f64;
+        let below: u64 = counts.iter().take(first).sum();
+        let above: u64 = counts.iter().skip(end).sum();
         let mut clipped = kept.to_vec();
         if let Some(lowest) = clipped.first_mut() {
             *lowest += below;
@@ -207,6 +211,17 @@ mod tests {
         for observer in [Observer::Entropy, Observer::Mse, Observer::Percentile(1.0)] {
             let Range { low, high } = even.chosen(observer);
             assert!(low <= -0.97 && high >= 0.97, "{observer:?}: {low} {high}");
+        }
+    }
+
+    #[test]
+    fn the_zeros_of_a_relu_do_not_narrow_the_range_of_what_it_lets_pass() {
+        let mut counts: Vec<u64> = (0..BINS as u64).map(|bin| 2 * BINS as u64 - bin).collect();
+        counts[0] = 100 * counts.iter().sum::<u64>();
+        let relu = histogram(Range { low: 0.0, high: 6.0 }, counts);
+        for observer in [Observer::Entropy, Observer::Mse, Observer::Percentile(0.9999)] {
+            let chosen = relu.chosen(observer);
+            assert!(chosen.low == 0.0 && chosen.high >= 5.8, "{observer:?}: {chosen:?}");
         }
     }
 

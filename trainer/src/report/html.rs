@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::plot::{Axes, Line, lines};
 use super::{Calibration, ClassFigures, External, Part, Report, WorstError};
+use crate::augment::{EVEN_QUALITY, EVEN_SMOOTHING};
 use crate::evaluate::{ANSWERS, Confusion, Rate};
 use crate::measure::{Coverage, Interval};
 
@@ -120,6 +121,14 @@ fn controls(page: &mut String, report: &Report) {
             escaped(&found.sources.join(", ")),
             found.accuracy,
             found.chance * 100.0
+        );
+    });
+    part(page, "source predictor of evened films", &report.evened_source_predictor, |page, found| {
+        let _ = write!(
+            page,
+            "<p>With every film smoothed by {EVEN_SMOOTHING} pixels and compressed at JPEG quality {EVEN_QUALITY}, it is \
+             found for {}: what that takes away was sharpness and compression, what stays is something else.</p>",
+            found.accuracy,
         );
     });
     heading(page, "Films from elsewhere");
@@ -421,6 +430,7 @@ mod tests {
             maps: Part::missing("no map"),
             controls: Part::Measured(Controls { unchanged: rate, black_centre: rate, border_only: rate, chance: 0.4 }),
             source_predictor: Part::missing("one source alone"),
+            evened_source_predictor: Part::missing("one source alone"),
             external: Part::missing("none asked for"),
             adults: Part::missing("no ages"),
             leave_one_out: Part::missing("not given"),

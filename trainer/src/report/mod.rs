@@ -188,6 +188,8 @@ pub struct Report {
     pub controls: Part<Controls>,
     /// Whether the features tell the sources apart.
     pub source_predictor: Part<SourcePrediction>,
+    /// The same of films that are equally smooth and equally compressed.
+    pub evened_source_predictor: Part<SourcePrediction>,
     /// Films from elsewhere.
     pub external: Part<Vec<External>>,
     /// Adults of the test part and of the films from elsewhere.
