@@ -19,6 +19,7 @@ use thiserror::Error;
 
 use crate::choose::{self, ChooseError, Chosen};
 use crate::config::{Config, ConfigError};
+use crate::control::{Answer, Request, Server};
 use crate::drift;
 use crate::fault;
 use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals};
@@ -184,7 +185,9 @@ pub struct Daemon {
     resting: bool,
     /// The last fields: dropped when nothing can wait for the loop any more.
     listener: Option<Listener>,
-    camera: Option<Camera>,
+    _camera: Option<Camera>,
+    /// Answers programs of the same machine; dropped before what it asks.
+    _control: Option<Server>,
 }
 
 impl Daemon {
@@ -211,6 +214,7 @@ impl Daemon {
         let bounds = Bounds::new(&config);
         let camera = Camera::start(&config, &bounds, spool.landing(), &sender)?;
         vitals.update(|vitals| vitals.camera = config.camera.as_ref().map(|camera| camera::vitals(camera, None)));
+        let control = answering(&config.state, vitals.clone(), camera.as_ref().map(Camera::trigger));
         let mut daemon = Self {
             folder: watched(&config.inbox, &sender),
             panel,
@@ -226,7 +230,8 @@ impl Daemon {
             faults: BTreeMap::new(),
             resting: false,
             listener: None,
-            camera,
+            _control: control,
+            _camera: camera,
             sender: sender.clone(),
             config,
             chosen,
@@ -236,17 +241,14 @@ impl Daemon {
             films,
         };
         daemon.tell_model();
+        // Whoever asks from now on is told.
+        daemon.tell_vitals();
         Ok((daemon, Handle(sender)))
     }
 
     /// How the unit is, while it runs.
     pub fn vitals(&self) -> SharedVitals {
         self.vitals.clone()
-    }
-
-    /// Orders films of the camera, where there is one.
-    pub fn camera(&self) -> Option<Trigger> {
-        self.camera.as_ref().map(Camera::trigger)
     }
 
     /// Reads films until it is told to stop.
@@ -644,6 +646,23 @@ fn watched(inbox: &Path, sender: &SyncSender<Event>) -> Folder {
     Folder::new(inbox.to_owned(), move |change| drop(sender.send(Event::Inbox(change))))
 }
 
+/// Answers programs of the same machine. Without it films are read all the same.
+fn answering(state: &Path, vitals: SharedVitals, camera: Option<Trigger>) -> Option<Server> {
+    let respond = move |request| match request {
+        Request::Status => Answer::Status { vitals: Box::new(vitals.read()) },
+        Request::Capture => match camera.as_ref().map(Trigger::take) {
+            Some(Ok(digest)) => Answer::Captured { digest },
+            Some(Err(wrong)) => Answer::Failed { wrong },
+            None => {
+                Answer::Failed { wrong: "this unit has no camera; its configuration has no section [camera]".into() }
+            }
+        },
+    };
+    Server::start(state, Arc::new(respond))
+        .inspect_err(|error| log::error!("the unit cannot be asked how it is, its socket cannot be made: {error}"))
+        .ok()
+}
+
 /// The text beside a film in `refused/`.
 fn reason(row: &Row) -> String {
     let Row { seq, message, input_digest, recorded_at, .. } = row;
@@ -813,6 +832,16 @@ mod tests {
         unit.put_in("a.png");
         unit.wait_for(is_recorded);
         assert!(!unit.told.try_iter().any(|status| matches!(status, Status::Fault { .. })));
+        unit.stop();
+    }
+
+    #[test]
+    fn a_unit_tells_how_it_is_over_its_socket_and_that_it_has_no_camera() {
+        let unit = start(|_| {});
+        unit.wait_for(|status| *status == Status::Ready);
+        let ask = |request| crate::control::ask(&unit.config.state, request).unwrap();
+        assert!(matches!(ask(Request::Status), Answer::Status { vitals } if vitals.model.is_some()));
+        assert!(matches!(ask(Request::Capture), Answer::Failed { wrong } if wrong.contains("[camera]")));
         unit.stop();
     }
 

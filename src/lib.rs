@@ -9,6 +9,7 @@
 
 pub mod choose;
 pub mod config;
+pub mod control;
 pub mod cores;
 pub mod daemon;
 pub mod decode;

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod camera;
+pub mod capture;
 pub mod check;
 pub mod classify;
 pub mod demo;

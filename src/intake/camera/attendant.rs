@@ -295,14 +295,14 @@ impl Attendant {
             return Ok(());
         }
         self.works(frames.mode());
-        let (mut look_at, mut unusable) = (Instant::now(), 0);
+        let (mut look_at, mut unusable) = (None, 0);
         while let Some(frame) = next(&mut *frames, &self.stop)? {
             self.order = self.order.take().or_else(|| self.orders.try_recv().ok());
-            if self.order.is_none() && frame.at < look_at {
+            if self.order.is_none() && look_at.is_some_and(|look_at| frame.at < look_at) {
                 continue;
             }
             let Some(grey) = grey(frame, &self.taking, &mut unusable)? else { continue };
-            look_at = frame.at + LOOK_EVERY;
+            look_at = Some(frame.at + LOOK_EVERY);
             let seen = Thumbnail::of(&grey, &self.taking.view);
             let is_new = self.still.as_mut().is_some_and(|still| still.look(seen));
             if self.order.is_none() && !is_new {
