@@ -32,6 +32,7 @@ enum Command {
     Demo(cmd::demo::Arguments),
     Bench(cmd::bench::Arguments),
     Screens(cmd::screens::Arguments),
+    Fault(cmd::fault::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => cmd::demo::run(&arguments),
         Command::Bench(arguments) => cmd::bench::run(&arguments),
         Command::Screens(arguments) => cmd::screens::run(&arguments),
+        Command::Fault(arguments) => cmd::fault::run(&arguments),
     };
     outcome
         .unwrap_or_else(|Failure { outcome, error }| {

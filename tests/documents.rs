@@ -109,6 +109,7 @@ fn every_command_says_that_this_is_no_diagnosis() {
         vec!["classify", archived],
         vec!["bench", "--films", "1", archived],
         words("check"),
+        words("fault"),
         words("demo --films 1"),
         vec!["screens", "--size", "128x64", drawn],
         words("log list"),

@@ -3,15 +3,39 @@
 //! `CHESTLIGHT_SNAPSHOTS=write cargo test --test screens` draws the expected pictures anew: look at them before they are
 //! committed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by unwrapping")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping"
+)]
+
+mod running_unit;
 
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
+use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
 
-use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
+use chestlight::choose::{self, Deaths};
+use chestlight::config::Config;
+use chestlight::daemon::Daemon;
+use chestlight::health::SharedVitals;
+use chestlight::journal::{Journal, JournalError};
+use chestlight::show::Panel;
+use chestlight::show::display::{Display, Drawn};
+use chestlight::show::scene::Scene;
+use chestlight::show::screen::Framebuffer;
+use chestlight::show::text::Typesetter;
+use chestlight::show::told::Subject;
+use chestlight::verdict::Verdict;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 
 /// Size and language.
 const SCREENS: [(&str, &str); 8] = [
@@ -111,6 +135,95 @@ fn every_state_of_every_screen_is_drawn_as_it_was() {
         }
     }
     assert!(wrong.is_empty(), "screens look different:\n{}", wrong.join("\n"));
+}
+
+/// A framebuffer in a file, which tells what it has drawn.
+struct Watched {
+    framebuffer: Framebuffer,
+    drawn: Sender<Drawing>,
+}
+
+#[derive(Debug)]
+struct Drawing {
+    /// Number of the reading that is to be seen, and whether with its film.
+    reading: Option<(i64, bool)>,
+    memory: Vec<u8>,
+}
+
+impl Display for Watched {
+    fn draw(&mut self, scene: &Scene<'_>, words: &mut Typesetter) -> io::Result<()> {
+        self.framebuffer.draw(scene, words)?;
+        let reading = match scene.told.subject(scene.now) {
+            Subject::Reading(reading) => Some((reading.row.seq, reading.picture.is_some())),
+            _ => None,
+        };
+        let memory = fs::read(self.framebuffer.device())?;
+        self.drawn.send(Drawing { reading, memory }).map_err(io::Error::other)
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        self.framebuffer.check()
+    }
+}
+
+#[test]
+fn a_running_unit_draws_a_verdict_that_is_in_the_journal_and_then_its_film() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    let sysfs = path("graphics");
+    fs::create_dir_all(sysfs.join("fb0")).unwrap();
+    fs::create_dir(path("inbox")).unwrap();
+    for (name, text) in [("virtual_size", "640,480"), ("stride", "2560"), ("bits_per_pixel", "32")] {
+        fs::write(sysfs.join("fb0").join(name), text).unwrap();
+    }
+    fs::write(path("fb0"), "").unwrap();
+    let config = Config::parse("inbox = 'inbox'\nstate = 'state'\nmin_free_mib = 1\n[screen]\n", root.path()).unwrap();
+
+    let (sender, drawn) = channel();
+    let vitals = SharedVitals::default();
+    let (device, settings) = (path("fb0"), config.screen.as_ref().unwrap().scene);
+    let open = move || Ok(Watched { framebuffer: Framebuffer::open(&device, &sysfs)?, drawn: sender.clone() });
+    let screen = Drawn::start("screen", settings, vitals.clone(), open).unwrap();
+    let journal = config.journal();
+    let chosen = choose::at_start(&config, Deaths::NotCounted).unwrap();
+    let panel = Panel::new(vitals).with("screen", screen);
+    let (daemon, handle) = Daemon::open(config, chosen, panel).unwrap();
+    let unit = thread::spawn(|| daemon.run());
+    fs::write(path("film.png"), running_unit::film(1, ImageFormat::Png)).unwrap();
+    fs::rename(path("film.png"), path("inbox/film.png")).unwrap();
+
+    let is_reading = |drawing: &Drawing| drawing.reading.is_some();
+    let first = iter::from_fn(|| drawn.recv_timeout(Duration::from_secs(120)).ok()).find(is_reading).unwrap();
+    let mut rows = Vec::new();
+    Journal::open_read_only(&journal)
+        .unwrap()
+        .for_each(None, |row| {
+            rows.push(row.clone());
+            Ok::<(), JournalError>(())
+        })
+        .unwrap();
+    assert_eq!(first.reading.map(|(seq, _)| seq), Some(rows[0].seq));
+    // Blue, green, red: the plate of the verdict.
+    let plate = match rows[0].verdict().unwrap() {
+        Verdict::Normal => [250, 150, 86],
+        Verdict::BacterialPneumonia => [0, 160, 240],
+        Verdict::Covid19Pneumonia => [170, 128, 200],
+        Verdict::Refer => [120, 238, 245],
+        Verdict::Refused(_) => [240, 240, 222],
+        Verdict::Fault(_) => [40, 82, 222],
+    };
+    let plated = first.memory.chunks_exact(4).filter(|pixel| pixel[..3] == plate).count();
+    assert!(plated > 640 * 480 / 20, "{plated} pixels of {:?}", rows[0].verdict());
+    if rows[0].probabilities().is_some() {
+        let with_film = |drawing: &Drawing| drawing.reading.is_some_and(|(_, film)| film);
+        let found = with_film(&first)
+            || iter::from_fn(|| drawn.recv_timeout(Duration::from_secs(120)).ok()).any(|drawing| with_film(&drawing));
+        assert!(found, "the film follows its verdict");
+    }
+    handle.stop();
+    unit.join().unwrap().unwrap();
+    let last = drawn.iter().last();
+    assert!(last.is_some_and(|last| last.reading.is_none()), "at last it says that the unit has ended");
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod check;
 pub mod classify;
 pub mod demo;
 pub mod export;
+pub mod fault;
 pub mod log;
 pub mod model;
 pub mod override_reading;

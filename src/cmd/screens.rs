@@ -127,7 +127,9 @@ fn states() -> anyhow::Result<Vec<State>> {
     let now = Instant::now();
     let readings = readings()?;
     let mut before = Told::new(now);
-    let mut states = vec![State::new("ready", &before, vitals(), now)];
+    let mut states = vec![State::new("starting", &before, vitals(), now)];
+    before.tell(&Status::Ready, now);
+    states.push(State::new("ready", &before, vitals(), now));
     for (name, row) in &readings {
         before.tell(&Status::Recorded(row.clone()), now);
         if let Some((class, _)) = row.probabilities().map(Probabilities::top) {

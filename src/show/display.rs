@@ -13,7 +13,7 @@ use super::told::Told;
 use super::{Indicator, Status};
 use crate::config::SceneSettings;
 use crate::explain::Picture;
-use crate::health::SharedVitals;
+use crate::health::{SharedVitals, Vitals};
 use crate::retry::Retry;
 
 /// How often the clock and the vitals are looked at, and whether the display is still there.
@@ -32,6 +32,23 @@ pub trait Display {
     /// # Errors
     /// It is not; the display is opened anew.
     fn check(&mut self) -> io::Result<()>;
+}
+
+/// Says on a display that the unit has ended by itself, in place of whatever it showed last: nobody must take that for
+/// what a unit at work shows.
+///
+/// # Errors
+/// The display's.
+pub fn last_word(display: &mut impl Display, settings: SceneSettings) -> io::Result<()> {
+    let now = Instant::now();
+    let mut told = Told::new(now);
+    told.tell(
+        &Status::Fault { wrong: "the unit has ended".into(), advice: "if it does not start by itself, restart it" },
+        now,
+    );
+    let vitals = Vitals { clock_trusted: true, ..Vitals::default() };
+    let scene = Scene { told: &told, vitals: &vitals, settings, clock: ZonedDateTime::now(), now, on: Duration::ZERO };
+    display.draw(&scene, &mut Typesetter::default())
 }
 
 /// What the loop leaves for the thread, and the thread for the loop; only the latest of each.
@@ -213,6 +230,7 @@ mod tests {
         fn draw(&mut self, scene: &Scene<'_>, _: &mut Typesetter) -> io::Result<()> {
             self.plugged()?;
             let subject = match scene.told.subject(scene.now) {
+                Subject::Starting => "starting",
                 Subject::Resting => "ready",
                 Subject::Busy { name, .. } => name,
                 Subject::Fault { wrong, .. } => wrong,
@@ -247,7 +265,7 @@ mod tests {
     #[test]
     fn a_display_shows_what_it_is_told_and_at_last_that_the_unit_has_ended() {
         let (mut display, _, shown) = start();
-        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "ready");
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "starting");
         display.show(&reading("a")).unwrap();
         assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "a");
         display.show(&Status::Stopped).unwrap();
@@ -258,7 +276,7 @@ mod tests {
     #[test]
     fn a_display_that_is_pulled_is_told_and_shows_the_latest_when_it_is_back() {
         let (mut display, plugged, shown) = start();
-        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "ready");
+        assert_eq!(shown.recv_timeout(PATIENCE).unwrap(), "starting");
         *plugged.lock().unwrap() = false;
         for name in ["a", "b", "c"] {
             display.show(&reading(name)).unwrap();

@@ -274,6 +274,7 @@ mod tests {
         let mut words = Typesetter::default();
         let mut display = Oled::on(bus.clone(), &config.bus, &config).unwrap();
         let mut told = Told::new(now);
+        told.tell(&Status::Ready, now);
         let mut sent = Vec::new();
         for status in [None, None, Some(Status::Stopped)] {
             if let Some(status) = status {
@@ -300,7 +301,8 @@ mod tests {
         let (now, vitals) = (Instant::now(), Vitals::default());
         let mut words = Typesetter::default();
         let mut display = Oled::on(bus.clone(), &config.bus, &config).unwrap();
-        let told = Told::new(now);
+        let mut told = Told::new(now);
+        told.tell(&Status::Ready, now);
         display.draw(&scene(&told, &vitals, &config, now), &mut words).unwrap();
         let bright = bus.0.borrow().contrast;
         display.draw(&scene(&told, &vitals, &config, now + Duration::from_secs(61)), &mut words).unwrap();

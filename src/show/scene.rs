@@ -1,6 +1,6 @@
 //! What a screen shows, at any size, in colour or in black and white. Pure: the same scene is the same picture.
 //!
-//! A scene is first put into words ([`View`]), then laid out for a screen that has colours or for a small one that has
+//! A scene is first put into words (`view`), then laid out for a screen that has colours or for a small one that has
 //! none. Every verdict has its colour, its icon and its words: whoever cannot tell the colours apart reads the others.
 
 mod burn_in;

@@ -154,12 +154,18 @@ fn unusable(why: &str) -> io::Error {
 /// A framebuffer that is open.
 #[derive(Debug)]
 pub struct Framebuffer {
+    device: PathBuf,
     file: File,
     sysfs: PathBuf,
     geometry: Geometry,
 }
 
 impl Framebuffer {
+    /// Its device.
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+
     /// How its memory is laid out.
     pub fn geometry(&self) -> Geometry {
         self.geometry
@@ -177,7 +183,7 @@ impl Framebuffer {
         let sysfs = sysfs_root.join(real.file_name().unwrap_or_default());
         let geometry = Geometry::read(&sysfs).map_err(at)?;
         let file = OpenOptions::new().write(true).open(&real).map_err(at)?;
-        let mut framebuffer = Self { file, sysfs, geometry };
+        let mut framebuffer = Self { device: real, file, sysfs, geometry };
         framebuffer.check().map_err(at)?;
         Ok(framebuffer)
     }

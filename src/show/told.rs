@@ -28,7 +28,7 @@ pub struct ShownReading {
 /// Everything that a display was told and that may still be shown; bounded.
 #[derive(Clone, Debug)]
 pub struct Told {
-    status: Status,
+    status: Option<Status>,
     /// The last first.
     readings: VecDeque<ShownReading>,
     since: Instant,
@@ -38,6 +38,8 @@ pub struct Told {
 /// What is to be seen.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
+    /// Nothing was told yet: the unit starts.
+    Starting,
     /// The unit waits for films.
     Resting,
     /// A film is being read.
@@ -63,7 +65,7 @@ pub enum Subject<'a> {
 impl Told {
     /// Nothing yet.
     pub fn new(now: Instant) -> Self {
-        Self { status: Status::Ready, readings: VecDeque::new(), since: now, changes: 0 }
+        Self { status: None, readings: VecDeque::new(), since: now, changes: 0 }
     }
 
     /// A status at the time `now`. A status that comes twice is as good as one.
@@ -78,7 +80,7 @@ impl Told {
             self.readings.push_front(ShownReading { row: row.clone(), again, picture, told: now });
             self.readings.truncate(MOST_READINGS);
         }
-        self.status = status.clone();
+        self.status = Some(status.clone());
         self.since = now;
         self.changes += 1;
     }
@@ -105,10 +107,11 @@ impl Told {
     /// nothing else for ten minutes: nobody stands before the display in the second in which it comes.
     pub fn subject(&self, now: Instant) -> Subject<'_> {
         match &self.status {
-            Status::Reading { name, digest } => Subject::Busy { name, digest },
-            Status::Fault { wrong, advice } => Subject::Fault { wrong, advice },
-            Status::Stopped => Subject::Stopped,
-            Status::Ready | Status::Warning { .. } | Status::Recorded(_) | Status::AlreadyRecorded(_) => {
+            None => Subject::Starting,
+            Some(Status::Reading { name, digest }) => Subject::Busy { name, digest },
+            Some(Status::Fault { wrong, advice }) => Subject::Fault { wrong, advice },
+            Some(Status::Stopped) => Subject::Stopped,
+            Some(Status::Ready | Status::Warning { .. } | Status::Recorded(_) | Status::AlreadyRecorded(_)) => {
                 let last = self.readings.front();
                 let fresh = last.filter(|last| now.saturating_duration_since(last.told) < HOLD);
                 fresh.map_or(Subject::Resting, Subject::Reading)
@@ -120,5 +123,84 @@ impl Told {
     pub fn earlier(&self, now: Instant) -> impl Iterator<Item = &ShownReading> {
         let seen = usize::from(matches!(self.subject(now), Subject::Reading(_)));
         self.readings.iter().skip(seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Entry, Journal};
+    use crate::model::{Manifest, shipped};
+    use crate::reading::Reading;
+    use crate::refusal::Refusal;
+
+    fn rows<const COUNT: usize>() -> [Row; COUNT] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let model = Manifest::parse(&shipped().manifest).unwrap();
+        let reading = Reading::refused(Refusal::Damaged, "the data break off");
+        std::array::from_fn(|place| {
+            let entry = Entry {
+                input_digest: &format!("{place:064}"),
+                file_name: "a.png",
+                taken_at: std::time::SystemTime::UNIX_EPOCH,
+                reading: &reading,
+                patient_hash: None,
+                model: &model,
+            };
+            journal.append(&entry).unwrap()
+        })
+    }
+
+    fn seen(told: &Told, now: Instant) -> String {
+        match told.subject(now) {
+            Subject::Reading(reading) => format!("reading {}", reading.row.seq),
+            Subject::Fault { wrong, .. } => wrong.to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_verdict_outlasts_what_follows_it_at_once_and_gives_way_to_a_film_a_fault_and_time() {
+        let [row] = rows();
+        let now = Instant::now();
+        let later = now + HOLD;
+        let busy = Status::Reading { name: "b".into(), digest: "d".into() };
+        let fault = Status::Fault { wrong: "broken".into(), advice: "" };
+        let warning = Status::Warning { wrong: "w".into(), advice: "" };
+        for (then, at, expected) in [
+            (Status::Ready, now, "reading 1"),
+            (warning, now, "reading 1"),
+            (Status::Ready, later, "Resting"),
+            (busy, now, "Busy { name: \"b\", digest: \"d\" }"),
+            (fault, later, "broken"),
+            (Status::Stopped, now, "Stopped"),
+        ] {
+            let mut told = Told::new(now);
+            assert_eq!(seen(&told, now), "Starting");
+            told.tell(&Status::Recorded(row.clone()), now);
+            told.tell(&then, now);
+            assert_eq!(seen(&told, at), expected);
+            assert_eq!(told.earlier(at).count(), usize::from(expected != "reading 1"), "it is never lost from sight");
+        }
+    }
+
+    #[test]
+    fn a_picture_goes_to_its_own_reading_alone_and_memory_stays_bounded() {
+        let rows: [Row; 12] = rows();
+        let now = Instant::now();
+        let mut told = Told::new(now);
+        for row in &rows {
+            told.tell(&Status::Recorded(row.clone()), now);
+            told.picture(row.seq - 1, Arc::new(Picture::new(1, 1)));
+            assert!(told.readings[0].picture.is_none(), "that of the film before came too late");
+            told.picture(row.seq, Arc::new(Picture::new(1, 1)));
+        }
+        assert_eq!(told.readings.len(), MOST_READINGS);
+        assert_eq!(told.readings.iter().filter(|reading| reading.picture.is_some()).count(), 1);
+        // Told twice, as after a display that failed.
+        told.tell(&Status::Recorded(rows[11].clone()), now);
+        assert_eq!(told.readings.iter().map(|reading| reading.row.seq).collect::<Vec<_>>(), [12, 11, 10, 9]);
+        assert!(told.readings[0].picture.is_some());
     }
 }

@@ -167,6 +167,10 @@ impl View {
             notice: say(Message::Notice),
         };
         match told.subject(*now) {
+            Subject::Starting => {
+                view.tone = Tone::Busy;
+                view.title = say(Message::PleaseWait).into();
+            }
             Subject::Resting => {
                 let (tone, title) = match vitals.drift {
                     Some(_) => (Tone::Check, Message::Check),
