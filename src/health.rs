@@ -5,14 +5,10 @@ mod vitals;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
 pub use vitals::{DiscVitals, FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals};
-
-/// The clock cannot be right before this instant: chestlight did not exist (2026-11-01T00:00:00Z).
-const FIRST_RELEASE: Duration = Duration::from_secs(1_793_491_200);
 
 /// What is wrong with a folder.
 #[derive(Debug, Error)]
@@ -61,22 +57,9 @@ pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(disc.f_bavail.saturating_mul(disc.f_frsize))
 }
 
-/// Whether a clock could be right: boards without a battery wake up in 1970.
-pub fn is_plausible(now: SystemTime) -> bool {
-    now.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= FIRST_RELEASE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clock_before_the_first_release_is_not_plausible() {
-        for (seconds, plausible) in [(0, false), (1_793_491_199, false), (1_793_491_200, true), (4_000_000_000, true)] {
-            assert_eq!(is_plausible(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), plausible, "{seconds}");
-        }
-        assert!(!is_plausible(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
-    }
 
     #[test]
     fn a_folder_must_exist_be_a_folder_and_take_files() {

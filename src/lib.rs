@@ -8,6 +8,7 @@
 //! [`reading`] is the middle as one function, [`daemon`] the whole road as one loop.
 
 pub mod choose;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod cores;

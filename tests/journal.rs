@@ -10,10 +10,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use chestlight::clock::{Clock, Moment};
 use chestlight::digest::hex;
-use chestlight::journal::{self, Break, Entry, GENESIS, Journal, JournalError, Override, Record, Row, Word};
+use chestlight::journal::{
+    self, Break, Entry, Event, GENESIS, Journal, JournalError, Override, Record, Row, Stamp, Word,
+};
 use chestlight::model::{Manifest, shipped};
 use chestlight::reading::{Milliseconds, Reading};
 use chestlight::refusal::Refusal;
@@ -81,13 +84,13 @@ fn with_overrides(path: &Path) {
 fn documented_hash(connection: &Connection, table: &str, seq: i64) -> String {
     let mut statement = connection.prepare(&format!("SELECT * FROM {table} WHERE seq = ?1")).unwrap();
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let added = ["study_uid", "series_uid", "sop_uid", "patient_hash", "feature_distance"];
+    let added = names.iter().position(|name| name == "hash").unwrap();
     statement
         .query_one([seq], |row| {
             let mut text = format!("chestlight {table} 1\n");
-            for name in names.iter().filter(|name| *name != "hash") {
-                match row.get_ref(name.as_str())? {
-                    ValueRef::Null if added.contains(&name.as_str()) => {}
+            for (column, name) in names.iter().enumerate().filter(|(_, name)| *name != "hash") {
+                match row.get_ref(column)? {
+                    ValueRef::Null if column > added => {}
                     ValueRef::Null => writeln!(text, "{name} n").unwrap(),
                     ValueRef::Integer(number) => writeln!(text, "{name} i{number}").unwrap(),
                     ValueRef::Real(number) => writeln!(text, "{name} r{:016x}", number.to_bits()).unwrap(),
@@ -123,13 +126,14 @@ fn the_hash_is_the_documented_one_and_an_untouched_chain_is_whole() {
     with_overrides(&path);
     let journal = Journal::open_read_only(&path).unwrap();
     let whole = journal.verify().unwrap().unwrap();
-    assert_eq!((whole.rows, whole.overrides), (8, 2));
+    assert_eq!((whole.last, whole.readings, whole.overrides), (8, 6, 2));
     let connection = Connection::open(&path).unwrap();
     let mut previous = GENESIS.to_owned();
     for seq in 1..=8 {
         let (table, previous_hash, hash) = match journal.get(seq).unwrap().unwrap() {
             Record::Reading(row) => ("reading", row.previous_hash.clone(), row.hash().to_owned()),
             Record::Override(row) => ("override", row.previous_hash.clone(), row.hash().to_owned()),
+            Record::Note(row) => ("note", row.previous_hash.clone(), row.hash().to_owned()),
         };
         assert_eq!(table == "override", [6, 8].contains(&seq));
         assert_eq!(previous_hash, previous);
@@ -161,7 +165,7 @@ fn an_override_stands_beside_its_reading_and_the_last_word_comes_last() {
     assert!(matches!(refused, Err(JournalError::NoSuchReading { asked: 9, last: 8 })), "{refused:?}");
     let refused = journal.override_reading(&word(6));
     assert!(matches!(refused, Err(JournalError::NotAReading { asked: 6, reading: 1 })), "{refused:?}");
-    assert_eq!(journal.verify().unwrap().unwrap().rows, 8, "what is refused leaves no row");
+    assert_eq!(journal.verify().unwrap().unwrap().last, 8, "what is refused leaves no row");
     assert!(matches!(Journal::open_existing(&folder.path().join("none.db")), Err(JournalError::Missing(_))));
 }
 
@@ -176,7 +180,7 @@ fn verify_finds_a_changed_override() {
         (
             "one more with the number of a reading",
             "INSERT INTO override SELECT 3, reading, recorded_at, verdict, message, operator, uid, software_version,
-             previous_hash, hash FROM override WHERE seq = 6",
+             previous_hash, hash, boot_id, boot_ms, clock_trusted FROM override WHERE seq = 6",
             Break::Inserted(3),
         ),
         ("a distance put in later", "UPDATE reading SET feature_distance = 1.5 WHERE seq = 2", Break::Edited(2)),
@@ -190,47 +194,107 @@ fn verify_finds_a_changed_override() {
     }
 }
 
-/// A journal that chestlight wrote when the schema had version 1: a film that was read, and two that were refused.
-fn of_schema_1(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    sql(&connection, include_str!("fixtures/journal-schema-1.sql"));
-    connection
-}
+/// What chestlight wrote when the schema had an earlier version, and how many rows and overrides that are.
+const EARLIER: [(i64, &str, i64, i64); 2] = [
+    (1, include_str!("fixtures/journal-schema-1.sql"), 3, 0),
+    (2, include_str!("fixtures/journal-schema-2.sql"), 3, 1),
+];
 
 fn version(connection: &Connection) -> i64 {
     connection.query_one("PRAGMA user_version", [], |row| row.get(0)).unwrap()
 }
 
 #[test]
-fn a_journal_of_schema_1_verifies_where_it_is_goes_on_in_place_and_keeps_its_rows() {
+fn a_journal_of_an_earlier_schema_verifies_where_it_is_goes_on_in_place_and_keeps_its_rows() {
+    for (earlier, statements, rows, overrides) in EARLIER {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let connection = Connection::open(&path).unwrap();
+        sql(&connection, statements);
+        let old =
+            |journal: &Journal| -> Vec<Record> { (1..=rows).map(|seq| journal.get(seq).unwrap().unwrap()).collect() };
+
+        let read_only = Journal::open_read_only(&path).unwrap();
+        let whole = read_only.verify().unwrap().unwrap();
+        assert_eq!((whole.last, whole.overrides, whole.notes), (rows, overrides, 0));
+        let before = old(&read_only);
+        let mut jsonl = Vec::new();
+        journal::write_jsonl(&read_only, &mut jsonl).unwrap();
+        assert_eq!(jsonl.iter().filter(|byte| **byte == b'\n').count() as i64, rows);
+        assert_eq!(version(&connection), earlier, "who may only read changes nothing");
+
+        let mut journal = Journal::open(&path).unwrap();
+        assert_eq!(version(&connection), journal::SCHEMA_VERSION);
+        let word = override_with(&mut journal, 1, Verdict::Refer);
+        assert_eq!((word.seq, &word.previous_hash), (rows + 1, &whole.head));
+        assert_eq!(record(&mut journal, "new.png", &normal()).previous_hash, word.hash());
+        let whole = Journal::open(&path).unwrap().verify().unwrap().unwrap();
+        assert_eq!((whole.last, whole.overrides), (rows + 2, overrides + 1));
+        assert_eq!(old(&journal), before);
+        let Record::Reading(reading) = &before[0] else { panic!("{before:?}") };
+        assert_eq!(reading.stamp, Stamp::default(), "nothing is made up of what was not recorded");
+
+        sql(&connection, "UPDATE reading SET verdict = 'Refer' WHERE seq = 2");
+        assert_eq!(journal.verify().unwrap(), Err(Break::Edited(2)), "an old row is as well protected as a new one");
+    }
+}
+
+#[test]
+fn rows_keep_their_order_when_the_clock_jumps_back_and_say_what_it_was_worth() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    let connection = of_schema_1(&path);
-    let hashes = || -> Vec<String> {
-        let mut statement = connection.prepare("SELECT hash FROM reading ORDER BY seq LIMIT 3").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    // Set right, set back by ten years, and started again without anybody setting it.
+    let moments =
+        [("boot-1", 100, 1_800_000_000, true), ("boot-1", 200, 1_500_000_000, false), ("boot-2", 5, 0, false)];
+    for (index, (boot, since_boot, wall, trusted)) in moments.into_iter().enumerate() {
+        let tell = move || Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(wall),
+            boot_id: Some(boot.into()),
+            since_boot: Duration::from_secs(since_boot),
+            trusted,
+        };
+        let mut journal = Journal::open(&path).unwrap().with_clock(Clock::new(tell));
+        let row = record(&mut journal, &format!("{index}.png"), &normal());
+        assert_eq!(row.seq, 3 * index as i64 + 1);
+        let word = override_with(&mut journal, row.seq, Verdict::Refer);
+        let note = journal.note(Event::Exported, word.seq, "to a stick").unwrap();
+        let stamp = Stamp {
+            boot_id: Some(boot.into()),
+            boot_ms: Some(since_boot as i64 * 1_000),
+            clock_trusted: Some(trusted),
+        };
+        assert_eq!([&row.stamp, &word.stamp, &note.stamp], [&stamp; 3]);
+        assert_eq!(row.recorded_at, note.recorded_at);
+    }
+    let journal = Journal::open_read_only(&path).unwrap();
+    let whole = journal.verify().unwrap().unwrap();
+    assert_eq!((whole.last, whole.readings, whole.overrides, whole.notes), (9, 3, 3, 3));
+    let mut seen = Vec::new();
+    let see = |record: &Record| -> Result<(), JournalError> {
+        seen.push(record.seq());
+        Ok(())
     };
-    let old = hashes();
-    assert_eq!(old.len(), 3);
+    journal.for_each_record(Some(4), see).unwrap();
+    assert_eq!(seen, [6, 7, 8, 9], "the last ones are the last recorded, whatever the clock said");
+    let mut newest = Vec::new();
+    let see = |row: &Row| -> Result<(), JournalError> {
+        newest.push(row.recorded_at[..4].to_owned());
+        Ok(())
+    };
+    journal.for_each(None, see).unwrap();
+    assert_eq!(newest, ["2027", "2017", "1970"]);
 
-    let read_only = Journal::open_read_only(&path).unwrap();
-    let whole = read_only.verify().unwrap().unwrap();
-    assert_eq!((whole.rows, whole.overrides, &whole.head), (3, 0, &old[2]));
-    let mut jsonl = Vec::new();
-    journal::write_jsonl(&read_only, &mut jsonl).unwrap();
-    assert_eq!(jsonl.iter().filter(|byte| **byte == b'\n').count(), 3);
-    assert_eq!(version(&connection), 1, "who may only read changes nothing");
-
-    let mut journal = Journal::open(&path).unwrap();
-    assert_eq!(version(&connection), journal::SCHEMA_VERSION);
-    assert_eq!(override_with(&mut journal, 1, Verdict::Refer).seq, 4);
-    assert_eq!(record(&mut journal, "new.png", &normal()).previous_hash, journal.overrides_of(1).unwrap()[0].hash());
-    let whole = Journal::open(&path).unwrap().verify().unwrap().unwrap();
-    assert_eq!((whole.rows, whole.overrides), (5, 1));
-    assert_eq!(hashes(), old);
-
-    sql(&connection, "UPDATE reading SET verdict = 'Refer' WHERE seq = 2");
-    assert_eq!(journal.verify().unwrap(), Err(Break::Edited(2)), "an old row is as well protected as a new one");
+    for (what, change) in [
+        ("made trusted", "UPDATE reading SET clock_trusted = 1 WHERE seq = 4"),
+        ("another start", "UPDATE reading SET boot_id = 'boot-9' WHERE seq = 4"),
+        ("a time taken out", "UPDATE reading SET boot_ms = NULL WHERE seq = 4"),
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        let forged = copy.path().join("journal.db");
+        Connection::open(&path).unwrap().execute("VACUUM INTO ?1", [forged.to_str().unwrap()]).unwrap();
+        sql(&Connection::open(&forged).unwrap(), change);
+        assert_eq!(Journal::open_read_only(&forged).unwrap().verify().unwrap(), Err(Break::Edited(4)), "{what}");
+    }
 }
 
 #[test]
@@ -311,7 +375,7 @@ fn who_rewrites_everything_is_found_only_by_a_hash_kept_elsewhere() {
     let before = Journal::open_read_only(&path).unwrap().verify().unwrap().unwrap();
     forge(&Connection::open(&path).unwrap(), 1, 5, true);
     let after = Journal::open_read_only(&path).unwrap().verify().unwrap().unwrap();
-    assert_eq!(before.rows, after.rows);
+    assert_eq!(before.last, after.last);
     assert_ne!(before.head, after.head);
 }
 
@@ -360,8 +424,8 @@ fn other_peoples_files_are_refused_and_left_as_they_were() {
     let database = |name, statements| sql(&Connection::open(path(name)).unwrap(), statements);
     database("foreign.db", "CREATE TABLE theirs (x)");
     database("marked.db", "PRAGMA application_id = 7");
-    database("newer.db", "PRAGMA application_id = 0x43485354; PRAGMA user_version = 3");
-    let ours = "PRAGMA application_id = 0x43485354; PRAGMA user_version = 2";
+    database("newer.db", "PRAGMA application_id = 0x43485354; PRAGMA user_version = 4");
+    let ours = "PRAGMA application_id = 0x43485354; PRAGMA user_version = 3";
     database("without.db", ours);
     let endless = "WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n) SELECT seq FROM n";
     let tables = "CREATE TABLE head (seq INTEGER) STRICT; CREATE TABLE override (seq INTEGER) STRICT";
@@ -372,7 +436,7 @@ fn other_peoples_files_are_refused_and_left_as_they_were() {
         let before = fs::read(path(name)).unwrap();
         for opened in [Journal::open(&path(name)), Journal::open_read_only(&path(name))] {
             match opened {
-                Err(JournalError::Newer { found: 3, .. }) if newer => {}
+                Err(JournalError::Newer { found: 4, .. }) if newer => {}
                 Err(JournalError::Foreign(_)) if !newer => {}
                 other => panic!("{name}: {other:?}"),
             }

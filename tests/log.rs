@@ -139,7 +139,7 @@ fn a_persons_word_is_one_more_row_and_list_show_and_exports_have_both() {
     let (_, jsonl, _) = log(root.path(), &[&["export", "--jsonl"], &place[..]].concat());
     assert_eq!(jsonl.lines().count(), 4);
     let (_, whole, _) = log(root.path(), &[&["verify"], &place[..]].concat());
-    assert!(whole.starts_with("whole: 3 readings and 1 overrides; the hash of row 4"), "{whole}");
+    assert!(whole.starts_with("whole: 3 readings, 1 overrides and 0 notes; the hash of row 4"), "{whole}");
 
     for (reading, rest, expected, words) in [
         ("9", &["--verdict", "normal", "--reason", "a"][..], 1, "there is no reading 9"),
@@ -165,7 +165,7 @@ fn a_changed_journal_is_told_with_the_reading_and_exit_code_1() {
     let verify = ["verify", "--config", "chestlight.toml"];
     let (code, text, _) = log(root.path(), &verify);
     assert_eq!(code, Some(0));
-    assert!(text.starts_with("whole: 3 readings and 0 overrides; the hash of row 3, the last, is "), "{text}");
+    assert!(text.starts_with("whole: 3 readings, 0 overrides and 0 notes; the hash of row 3, the last, is "), "{text}");
 
     let connection = rusqlite::Connection::open(journal).unwrap();
     connection.execute("UPDATE reading SET verdict = 'Normal' WHERE seq = 2", []).unwrap();
@@ -201,7 +201,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let copies =
         "INSERT INTO reading SELECT seq + 3 * ?1, input_digest || ?1, file_name, taken_at, recorded_at, verdict,
         reason, message, p_normal, p_bacterial, p_covid19, model_name, model_digest, software_version, decode_ms,
-        gate_ms, preprocess_ms, infer_ms, total_ms, previous_hash, hash, NULL, NULL, NULL, NULL, NULL FROM reading WHERE seq <= 3";
+        gate_ms, preprocess_ms, infer_ms, total_ms, previous_hash, hash, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM reading WHERE seq <= 3";
     let connection = rusqlite::Connection::open(journal).unwrap();
     (1..200).for_each(|copy| assert_eq!(connection.execute(copies, [copy]).unwrap(), 3));
     for arguments in [["list", "--json"], ["export", "--csv"], ["export", "--jsonl"]] {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use chestlight::choose::{self, Deaths};
+use chestlight::clock;
 use chestlight::config::{self, Config, Screen};
 use chestlight::health;
 use chestlight::intake::camera;
@@ -48,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         ("inbox", folder(&config.inbox)),
         ("state", state(&config.state)),
         ("free space", free_space(&config)),
-        ("clock", clock(SystemTime::now())),
+        ("clock", time(SystemTime::now())),
     ];
     if let Some(camera) = &config.camera {
         let mode =
@@ -160,11 +161,11 @@ fn an_oled(config: &config::Oled) -> Finding {
     Oled::open(config).map(|_| found).map_err(|error| error.to_string())
 }
 
-fn clock(now: SystemTime) -> Finding {
+fn time(now: SystemTime) -> Finding {
     let shown = jiff::Timestamp::try_from(now).map_or_else(|error| error.to_string(), |now| format!("{now:.0}"));
-    if health::is_plausible(now) {
+    if clock::is_plausible(now) {
         Ok(shown)
     } else {
-        Err(format!("{shown} is before this software was made; set it: date -s 'YYYY-MM-DD HH:MM'"))
+        Err(format!("{shown} is before this software was made; set it: chestlight clock set 'YYYY-MM-DD HH:MM'"))
     }
 }

@@ -9,7 +9,7 @@ use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::last_readings;
 use chestlight::drift;
-use chestlight::journal::{Journal, JournalError, Override, Record, Row, write_csv, write_jsonl};
+use chestlight::journal::{Journal, JournalError, Note, Override, Record, Row, Whole, write_csv, write_jsonl};
 use chestlight::model::{Manifest, ModelFiles, shipped};
 use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
@@ -26,7 +26,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print a line for each reading and each override, oldest first
+    /// Print a line for each reading, each override and each note, oldest first
     List {
         #[command(flatten)]
         place: JournalPlace,
@@ -44,7 +44,7 @@ enum Command {
         /// Number of the reading, or of one override
         seq: i64,
     },
-    /// Print every reading and every override for another program
+    /// Print every row for another program
     #[command(group = clap::ArgGroup::new("format").required(true))]
     Export {
         #[command(flatten)]
@@ -154,7 +154,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line for each reading and each override.
+/// Prints a line for each row.
 pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<Outcome> {
     let mut out = anstream::stdout().lock();
     if !json {
@@ -169,6 +169,7 @@ pub fn list(journal: &Journal, json: bool, last: Option<u32>) -> anyhow::Result<
             _ if json => writeln!(out, "{}", record.to_json())?,
             Record::Reading(row) => print_reading(&mut out, row)?,
             Record::Override(row) => print_override(&mut out, row)?,
+            Record::Note(row) => print_note(&mut out, row)?,
         }
         Ok(())
     })?;
@@ -188,6 +189,11 @@ fn print_override(out: &mut impl Write, row: &Override) -> io::Result<()> {
     print_beginning(out, (row.seq, &row.recorded_at), (row.verdict(), &row.verdict))?;
     let by = row.operator.as_ref().map(|operator| format!(" by {operator}")).unwrap_or_default();
     writeln!(out, "{:>6} {:>9} {:>8}  override of reading {}{by}: {}", "-", "-", "-", row.reading, row.message)
+}
+
+fn print_note(out: &mut impl Write, row: &Note) -> io::Result<()> {
+    print_beginning(out, (row.seq, &row.recorded_at), (None, &row.event))?;
+    writeln!(out, "{:>6} {:>9} {:>8}  {}", "-", "-", "-", row.message)
 }
 
 fn print_reading(out: &mut impl Write, row: &Row) -> io::Result<()> {
@@ -274,12 +280,10 @@ fn drift(journal: &Journal, manifest: Manifest, json: bool) -> anyhow::Result<Ou
 pub fn verify(journal: &Journal) -> anyhow::Result<Outcome> {
     match journal.verify()? {
         Ok(whole) => {
-            let (rows, overrides) = (whole.rows, whole.overrides);
-            let readings = rows - overrides;
+            let Whole { last, readings, overrides, notes, head } = whole;
             writeln!(
                 anstream::stdout(),
-                "whole: {readings} readings and {overrides} overrides; the hash of row {rows}, the last, is {}",
-                whole.head
+                "whole: {readings} readings, {overrides} overrides and {notes} notes; the hash of row {last}, the last, is {head}"
             )?;
             Ok(Outcome::Well)
         }

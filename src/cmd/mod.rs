@@ -5,6 +5,7 @@ pub mod camera;
 pub mod capture;
 pub mod check;
 pub mod classify;
+pub mod clock;
 pub mod demo;
 pub mod export;
 pub mod fault;

@@ -61,7 +61,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let mut journal = place.open(Journal::open_existing)?;
     let row = match journal.override_reading(&word) {
         Ok(row) => row,
-        Err(error @ (JournalError::NoSuchReading { .. } | JournalError::NotAReading { .. })) => {
+        Err(
+            error @ (JournalError::NoSuchReading { .. }
+            | JournalError::NotAReading { .. }
+            | JournalError::NotOfAReading(_)),
+        ) => {
             anstream::eprintln!("chestlight: {error}");
             return Ok(Outcome::Refused);
         }

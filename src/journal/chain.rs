@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::Record;
 use super::row::Cell;
+use super::{Event, Note, Record};
 use crate::digest::hex;
 
 /// What the first row names as the hash of the row before it.
@@ -12,10 +12,21 @@ pub const GENESIS: &str = "00000000000000000000000000000000000000000000000000000
 
 /// SHA-256 over every column but `hash` itself: a line a column, with its name and its value; the kind of row, and the
 /// type and the length of each value are part of it, so that no two rows have the same text.
-pub(super) fn hash<'a>(kind: &str, columns: impl Iterator<Item = (&'static str, Cell<'a>)>) -> String {
+///
+/// The columns after `hash` came with later versions. A null there is as good as no column, so that rows of an earlier
+/// version keep their hashes.
+pub(super) fn hash<'a>(kind: &str, columns: impl IntoIterator<Item = (&'static str, Cell<'a>)>) -> String {
     let mut digest = Sha256::new();
     digest.update(format!("chestlight {kind} 1\n"));
-    for (name, cell) in columns.filter(|(name, _)| *name != "hash") {
+    let mut added = false;
+    for (name, cell) in columns {
+        if name == "hash" {
+            added = true;
+            continue;
+        }
+        if added && cell == Cell::Null {
+            continue;
+        }
         digest.update(match cell {
             Cell::Null => format!("{name} n\n"),
             Cell::Integer(number) => format!("{name} i{number}\n"),
@@ -29,10 +40,14 @@ pub(super) fn hash<'a>(kind: &str, columns: impl Iterator<Item = (&'static str, 
 /// A chain without a break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whole {
-    /// Number of readings and overrides together.
-    pub rows: i64,
-    /// How many of them are overrides.
+    /// Number of the last row.
+    pub last: i64,
+    /// Number of readings.
+    pub readings: i64,
+    /// Number of overrides.
     pub overrides: i64,
+    /// Number of notes.
+    pub notes: i64,
     /// The last row's hash. Kept elsewhere it proves later that nothing up to here was changed.
     pub head: String,
 }
@@ -94,17 +109,24 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new() -> Self {
-        Self { whole: Whole { rows: 0, overrides: 0, head: GENESIS.to_owned() } }
+        Self { whole: Whole { last: 0, readings: 0, overrides: 0, notes: 0, head: GENESIS.to_owned() } }
     }
 
     /// The number of the row that should come next.
     pub(super) fn expected(&self) -> i64 {
-        self.whole.rows.saturating_add(1)
+        self.whole.last.saturating_add(1)
+    }
+
+    /// Whether the row may be the first: number 1, or the note that the journal was begun because the one before was
+    /// damaged, which goes on with its numbers.
+    fn begins(&self, record: &Record) -> bool {
+        let is_begun = |note: &Note| note.event == Event::Begun.name() && note.seq == note.reading.saturating_add(1);
+        self.whole.last == 0 && matches!(record, Record::Note(note) if is_begun(note))
     }
 
     pub(super) fn follow(&mut self, record: &Record) -> Result<(), Break> {
         let (seq, expected) = (record.seq(), self.expected());
-        if seq > expected {
+        if seq > expected && !self.begins(record) {
             return Err(Break::Missing { expected, found: seq });
         }
         if seq < expected {
@@ -113,6 +135,7 @@ impl Walk {
         let (previous, stated, computed) = match record {
             Record::Reading(row) => (&row.previous_hash, row.hash(), row.computed_hash()),
             Record::Override(row) => (&row.previous_hash, row.hash(), row.computed_hash()),
+            Record::Note(row) => (&row.previous_hash, row.hash(), row.computed_hash()),
         };
         if computed != stated {
             return Err(Break::Edited(seq));
@@ -120,18 +143,23 @@ impl Walk {
         if *previous != self.whole.head {
             return Err(Break::Unlinked(seq));
         }
-        let overrides = self.whole.overrides + i64::from(matches!(record, Record::Override(_)));
-        self.whole = Whole { rows: seq, overrides, head: computed };
+        *match record {
+            Record::Reading(_) => &mut self.whole.readings,
+            Record::Override(_) => &mut self.whole.overrides,
+            Record::Note(_) => &mut self.whole.notes,
+        } += 1;
+        self.whole.last = seq;
+        self.whole.head = computed;
         Ok(())
     }
 
     /// Compares the end with the head, which is kept apart from the rows.
     pub(super) fn end(self, head: Option<(i64, String)>) -> Result<Whole, Break> {
-        let Whole { rows, head: last, .. } = &self.whole;
+        let Whole { last, head: hash, .. } = &self.whole;
         match head {
             None => Err(Break::NoHead),
-            Some((seq, _)) if seq != *rows => Err(Break::Tail { head: seq, last: *rows }),
-            Some((seq, hash)) if hash != *last => Err(Break::Head(seq)),
+            Some((seq, _)) if seq != *last => Err(Break::Tail { head: seq, last: *last }),
+            Some((seq, stated)) if stated != *hash => Err(Break::Head(seq)),
             Some(_) => Ok(self.whole),
         }
     }

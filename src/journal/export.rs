@@ -7,11 +7,11 @@ use super::row::{COLUMNS, Cell};
 use super::{Journal, JournalError, Record};
 use crate::verdict::NOTICE;
 
-/// Columns of the CSV after those of the readings; but for the kind and the notice, only overrides fill them.
-const OF_OVERRIDES: [&str; 5] = ["kind", "reading", "operator", "uid", "notice"];
+/// Columns of the CSV after those of the readings; but for the kind and the notice, only overrides and notes fill them.
+const OF_OTHERS: [&str; 6] = ["kind", "reading", "operator", "uid", "event", "notice"];
 
-/// Writes every reading and every override as CSV (RFC 4180): the columns of the table `reading`, then `kind`
-/// (`reading` or `override`), the columns that overrides have of their own, and the notice.
+/// Writes every row as CSV (RFC 4180): the columns of the table `reading`, then `kind` (`reading`, `override` or
+/// `note`), the columns that overrides and notes have of their own, and the notice.
 ///
 /// Text that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage return)
 /// gets a `'` in front, as the OWASP rules on CSV injection advise; JSONL has it unchanged.
@@ -26,12 +26,13 @@ pub fn write_csv(journal: &Journal, out: impl Write) -> Result<(), JournalError>
             other => JournalError::Export(io::Error::other(format!("{other:?}"))),
         })
     };
-    let header = || COLUMNS.into_iter().chain(OF_OVERRIDES);
+    let header = || COLUMNS.into_iter().chain(OF_OTHERS);
     written(csv.write_record(header()))?;
     journal.for_each_record(None, |record| {
         let (kind, cells) = match record {
             Record::Reading(row) => ("reading", row.columns().to_vec()),
             Record::Override(row) => ("override", row.columns().to_vec()),
+            Record::Note(row) => ("note", row.columns().to_vec()),
         };
         let cell = |name| match name {
             "kind" => kind.into(),
@@ -43,7 +44,7 @@ pub fn write_csv(journal: &Journal, out: impl Write) -> Result<(), JournalError>
     Ok(csv.flush()?)
 }
 
-/// Writes every reading and every override as one JSON object a line ([`Record::to_json`]).
+/// Writes every row as one JSON object a line ([`Record::to_json`]).
 ///
 /// # Errors
 /// [`JournalError`].

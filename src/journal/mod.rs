@@ -1,22 +1,26 @@
-//! The durable result log: one row a reading, and one a person's override of a reading, each chained to the row
-//! before it by SHA-256.
+//! The durable result log: one row a reading, one a person's override of a reading, and one for whatever else must not
+//! be forgotten, each chained to the row before it by SHA-256.
 //!
 //! SQLite in WAL mode with `synchronous=FULL`: what [`Journal::append`] has returned survives a power cut.
 //! `docs/storage.md` has the schema, the definition of the hash, and what it can and cannot find.
 
 mod chain;
 mod export;
+mod note;
 mod override_row;
 mod query;
 mod row;
 mod schema;
+mod stamp;
 
 pub use chain::{Break, GENESIS, Whole};
 pub use export::{write_csv, write_jsonl};
+pub use note::{Event, Note};
 pub use override_row::{Override, Word, WordError};
 pub use query::Record;
 pub use row::Row;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub use stamp::Stamp;
 
 use std::fs;
 use std::io;
@@ -29,6 +33,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params, params_from_iter};
 use thiserror::Error;
 
+use crate::clock::Clock;
 use crate::fault;
 use crate::model::Manifest;
 use crate::reading::Reading;
@@ -74,6 +79,9 @@ pub enum JournalError {
         /// The reading that it is about.
         reading: i64,
     },
+    /// An override of a note.
+    #[error("row {0} is a note, not a reading; chestlight log list has the numbers of the readings")]
+    NotOfAReading(i64),
     /// SQLite failed.
     #[error("the journal cannot be {doing}: {source}")]
     Sqlite {
@@ -115,6 +123,7 @@ pub struct Journal {
     path: PathBuf,
     /// Device and inode of the file when it was opened.
     identity: (u64, u64),
+    clock: Clock,
 }
 
 impl Journal {
@@ -153,8 +162,7 @@ impl Journal {
         let journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         match schema::look(&journal.connection, path)? {
             schema::Found::Fresh => return Err(JournalError::Foreign(path.to_owned())),
-            schema::Found::Older => schema::dress(&journal.connection)?,
-            schema::Found::Current => {}
+            schema::Found::Version(version) => schema::dress(&journal.connection, version)?,
         }
         Ok(journal)
     }
@@ -172,7 +180,13 @@ impl Journal {
             connection.set_db_config(option, on).map_err(&opening)?;
         }
         let identity = identity(path).ok_or_else(|| JournalError::Missing(path.to_owned()))?;
-        Ok(Self { connection, path: path.to_owned(), identity })
+        Ok(Self { connection, path: path.to_owned(), identity, clock: Clock::system() })
+    }
+
+    /// Rows get their time from this clock instead of the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Records a reading durably and returns its row. If the film already has a row, that row is returned and
@@ -182,14 +196,14 @@ impl Journal {
     /// [`JournalError`]; nothing was recorded, or it was recorded and the next attempt will find it.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<Row, JournalError> {
         let writing = sqlite("written");
+        let now = self.clock.now();
         let transaction = self.begin()?;
         if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(&writing)? {
             return Ok(row);
         }
-        let (seq, hash) = head(&transaction)?;
-        let row = Row::next(seq, hash, entry);
+        let row = Row::next(head(&transaction)?, &now, entry);
         let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        transaction.execute(&schema::insert_reading(), params_from_iter(columns)).map_err(&writing)?;
+        transaction.execute(&schema::insert("reading", &row::COLUMNS), params_from_iter(columns)).map_err(&writing)?;
         commit(transaction, row.seq, row.hash())?;
         Ok(row)
     }
@@ -201,17 +215,35 @@ impl Journal {
     /// [`JournalError::NoSuchReading`] and [`JournalError::NotAReading`]; SQLite's own.
     pub fn override_reading(&mut self, word: &Word) -> Result<Override, JournalError> {
         let writing = sqlite("written");
+        let now = self.clock.now();
         let transaction = self.begin()?;
         let (seq, hash) = head(&transaction)?;
         let asked = word.reading();
         match query::by_seq(&transaction, asked).map_err(&writing)? {
             Some(Record::Reading(_)) => {}
             Some(Record::Override(row)) => return Err(JournalError::NotAReading { asked, reading: row.reading }),
+            Some(Record::Note(_)) => return Err(JournalError::NotOfAReading(asked)),
             None => return Err(JournalError::NoSuchReading { asked, last: seq }),
         }
-        let row = Override::next(seq, hash, word);
+        let row = Override::next((seq, hash), &now, word);
         let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        transaction.execute(&schema::insert_override(), params_from_iter(columns)).map_err(&writing)?;
+        let insert = schema::insert("override", &override_row::COLUMNS);
+        transaction.execute(&insert, params_from_iter(columns)).map_err(&writing)?;
+        commit(transaction, row.seq, row.hash())?;
+        Ok(row)
+    }
+
+    /// Records durably that something happened; `reading` is the number that it is about.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn note(&mut self, event: Event, reading: i64, message: &str) -> Result<Note, JournalError> {
+        let now = self.clock.now();
+        let transaction = self.begin()?;
+        let row = Note::next(head(&transaction)?, &now, event, reading, message);
+        let columns = row.columns().into_iter().map(|(_, cell)| cell);
+        let insert = schema::insert("note", &note::COLUMNS);
+        transaction.execute(&insert, params_from_iter(columns)).map_err(sqlite("written"))?;
         commit(transaction, row.seq, row.hash())?;
         Ok(row)
     }

@@ -1,17 +1,17 @@
 //! One recorded override: what a person says of a film after the model has said something else.
 
-use std::time::SystemTime;
-
 use rusqlite::Row as SqlRow;
 use serde_json::json;
 use thiserror::Error;
 
 use super::chain;
 use super::row::{Cell, utc};
+use super::stamp::Stamp;
+use crate::clock::Moment;
 use crate::verdict::{NOTICE, Verdict};
 
 /// The columns of the table `override`, in the order in which they are hashed and exported.
-pub(super) const COLUMNS: [&str; 10] = [
+pub(super) const COLUMNS: [&str; 13] = [
     "seq",
     "reading",
     "recorded_at",
@@ -22,6 +22,9 @@ pub(super) const COLUMNS: [&str; 10] = [
     "software_version",
     "previous_hash",
     "hash",
+    "boot_id",
+    "boot_ms",
+    "clock_trusted",
 ];
 
 /// A person's word on a reading, checked but not yet recorded.
@@ -117,15 +120,17 @@ pub struct Override {
     pub previous_hash: String,
     /// Private, so that no other room can make one.
     hash: String,
+    /// The clocks when it was recorded.
+    pub stamp: Stamp,
 }
 
 impl Override {
     /// The row that follows the row `seq` with the hash `previous_hash`.
-    pub(super) fn next(seq: i64, previous_hash: String, word: &Word) -> Self {
+    pub(super) fn next((seq, previous_hash): (i64, String), now: &Moment, word: &Word) -> Self {
         let mut row = Self {
             seq: seq.saturating_add(1),
             reading: word.reading,
-            recorded_at: utc(SystemTime::now()),
+            recorded_at: utc(now.wall),
             verdict: word.verdict.name().to_owned(),
             message: word.reason.clone(),
             operator: word.operator.clone(),
@@ -133,6 +138,7 @@ impl Override {
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             previous_hash,
             hash: String::new(),
+            stamp: Stamp::of(now),
         };
         row.hash = row.computed_hash();
         row
@@ -150,6 +156,7 @@ impl Override {
             software_version: row.get("software_version")?,
             previous_hash: row.get("previous_hash")?,
             hash: row.get("hash")?,
+            stamp: Stamp::from_sql(row)?,
         })
     }
 
@@ -159,7 +166,7 @@ impl Override {
     }
 
     pub(super) fn computed_hash(&self) -> String {
-        chain::hash("override", self.columns().into_iter())
+        chain::hash("override", self.columns())
     }
 
     /// The person's verdict as a value; `None` for one that only a newer chestlight knows.
@@ -184,12 +191,16 @@ impl Override {
             "software_version": self.software_version,
             "previous_hash": self.previous_hash,
             "hash": self.hash,
+            "boot_id": self.stamp.boot_id,
+            "boot_ms": self.stamp.boot_ms,
+            "clock_trusted": self.stamp.clock_trusted,
             "notice": NOTICE,
         })
     }
 
     /// Every column with its name, in the order of [`COLUMNS`].
     pub(super) fn columns(&self) -> [(&'static str, Cell<'_>); COLUMNS.len()] {
+        let [boot_id, boot_ms, clock_trusted] = self.stamp.cells();
         let cells = [
             Cell::Integer(self.seq),
             Cell::Integer(self.reading),
@@ -201,6 +212,9 @@ impl Override {
             Cell::Text(&self.software_version),
             Cell::Text(&self.previous_hash),
             Cell::Text(&self.hash),
+            boot_id,
+            boot_ms,
+            clock_trusted,
         ];
         let mut names = COLUMNS.into_iter();
         cells.map(|cell| (names.next().unwrap_or_default(), cell))

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chain::{Break, Walk, Whole};
-use super::{Journal, JournalError, Override, Row, schema, sqlite};
+use super::{Journal, JournalError, Note, Override, Row, schema, sqlite};
 
-/// One row of either kind.
+/// One row of any kind.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "nearly all records are readings")]
 pub enum Record {
@@ -13,14 +13,17 @@ pub enum Record {
     Reading(Row),
     /// What a person said of a reading.
     Override(Override),
+    /// What else happened.
+    Note(Note),
 }
 
 impl Record {
-    /// Number of the row; readings and overrides are numbered together.
+    /// Number of the row; readings, overrides and notes are numbered together.
     pub fn seq(&self) -> i64 {
         match self {
             Self::Reading(row) => row.seq,
             Self::Override(row) => row.seq,
+            Self::Note(row) => row.seq,
         }
     }
 
@@ -29,6 +32,7 @@ impl Record {
         match self {
             Self::Reading(row) => row.to_json(),
             Self::Override(row) => row.to_json(),
+            Self::Note(row) => row.to_json(),
         }
     }
 }
@@ -39,17 +43,28 @@ pub(super) fn by_digest(connection: &Connection, input_digest: &str) -> rusqlite
 }
 
 pub(super) fn by_seq(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Record>> {
-    let reading = connection
-        .query_row(&schema::select_readings("WHERE seq = ?1"), [seq], |row| Row::from_sql(row).map(Record::Reading))
-        .optional()?;
-    let select = schema::select_overrides("WHERE seq = ?1");
-    match reading {
-        Some(reading) => Ok(Some(reading)),
-        None => connection.query_row(&select, [seq], |row| Override::from_sql(row).map(Record::Override)).optional(),
+    for (select, read) in TABLES {
+        let found = connection.query_row(&select("WHERE seq = ?1"), [seq], read).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
+    Ok(None)
 }
 
-/// Hands the rows of both kinds, from the number `from` on, to `each` in the order of their numbers; a row that
+/// Makes a statement that selects rows of one table.
+type Select = fn(&str) -> String;
+/// Reads one of them.
+type Read = fn(&rusqlite::Row<'_>) -> rusqlite::Result<Record>;
+
+/// The tables of rows.
+const TABLES: [(Select, Read); 3] = [
+    (schema::select_readings, |row| Row::from_sql(row).map(Record::Reading)),
+    (schema::select_overrides, |row| Override::from_sql(row).map(Record::Override)),
+    (schema::select_notes, |row| Note::from_sql(row).map(Record::Note)),
+];
+
+/// Hands the rows of all kinds, from the number `from` on, to `each` in the order of their numbers; a row that
 /// does not hold what its table promises comes as an error.
 fn merge<E>(
     connection: &Connection,
@@ -57,26 +72,27 @@ fn merge<E>(
     sql: impl Fn(rusqlite::Error) -> E,
     mut each: impl FnMut(rusqlite::Result<Record>) -> Result<(), E>,
 ) -> Result<(), E> {
-    type Numbered = (i64, rusqlite::Result<Record>);
-    let reading = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Numbered> {
-        Ok((row.get("seq")?, Row::from_sql(row).map(Record::Reading)))
-    };
-    let other = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Numbered> {
-        Ok((row.get("seq")?, Override::from_sql(row).map(Record::Override)))
-    };
-    let rest = "WHERE seq >= ?1 ORDER BY seq";
-    let mut readings = connection.prepare(&schema::select_readings(rest)).map_err(&sql)?;
-    let mut overrides = connection.prepare(&schema::select_overrides(rest)).map_err(&sql)?;
-    let mut readings = readings.query_map([from], reading).map_err(&sql)?.peekable();
-    let mut overrides = overrides.query_map([from], other).map_err(&sql)?.peekable();
+    let mut statements = Vec::new();
+    for (select, read) in TABLES {
+        statements.push((connection.prepare(&select("WHERE seq >= ?1 ORDER BY seq")).map_err(&sql)?, read));
+    }
+    let mut tables = Vec::new();
+    for (statement, read) in &mut statements {
+        let read = *read;
+        let rows = statement.query_map([from], move |row| Ok((row.get::<_, i64>("seq")?, read(row)))).map_err(&sql)?;
+        tables.push(rows);
+    }
+    let mut next: Vec<_> = tables.iter_mut().map(Iterator::next).collect();
     loop {
-        let next = match (readings.peek(), overrides.peek()) {
-            (Some(Ok((reading, _))), Some(Ok((other, _)))) if other < reading => overrides.next(),
-            (Some(_), _) => readings.next(),
-            (None, _) => overrides.next(),
+        // What cannot be read at all comes first, and the end of a table last.
+        let number = |next: &Option<rusqlite::Result<(i64, _)>>| {
+            next.as_ref().map_or(i64::MAX, |next| next.as_ref().map_or(i64::MIN, |(seq, _)| *seq))
         };
-        let Some(next) = next else { return Ok(()) };
-        each(next.map_err(&sql)?.1)?;
+        let first = next.iter_mut().zip(&mut tables).min_by_key(|(next, _)| number(next));
+        let Some(record) = first.and_then(|(next, table)| std::mem::replace(next, table.next())) else {
+            return Ok(());
+        };
+        each(record.map_err(&sql)?.1)?;
     }
 }
 
@@ -141,7 +157,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands readings and overrides to `each` in the order in which they were recorded; of more than `last` rows
+    /// Hands rows of all kinds to `each` in the order in which they were recorded; of more than `last` rows
     /// only the last ones.
     ///
     /// # Errors
@@ -152,11 +168,12 @@ impl Journal {
         mut each: impl FnMut(&Record) -> Result<(), E>,
     ) -> Result<(), E> {
         let reading = |error| E::from(sqlite("read")(error));
-        // One transaction, so that both tables are of the same moment beside a daemon that appends.
+        // One transaction, so that the tables are of the same moment beside a daemon that appends.
         let transaction = self.connection.unchecked_transaction().map_err(reading)?;
         let last = last.map_or(-1, i64::from);
         let first = format!(
-            "SELECT min(seq) FROM (SELECT seq FROM reading UNION ALL SELECT seq FROM override ORDER BY seq DESC LIMIT {last})"
+            "SELECT min(seq) FROM (SELECT seq FROM reading UNION ALL SELECT seq FROM override
+             UNION ALL SELECT seq FROM note ORDER BY seq DESC LIMIT {last})"
         );
         let first: Option<i64> = transaction.query_one(&first, [], |row| row.get(0)).map_err(reading)?;
         merge(&transaction, first.unwrap_or(0), reading, |record| each(&record.map_err(reading)?))

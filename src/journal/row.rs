@@ -7,12 +7,14 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use serde_json::json;
 
+use super::stamp::Stamp;
 use super::{Entry, chain};
+use crate::clock::Moment;
 use crate::refusal::Refusal;
 use crate::verdict::{Fault, NOTICE, Probabilities, Verdict};
 
 /// The columns of the table `reading`, in the order in which they are hashed and exported.
-pub(super) const COLUMNS: [&str; 26] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "seq",
     "input_digest",
     "file_name",
@@ -39,10 +41,10 @@ pub(super) const COLUMNS: [&str; 26] = [
     "sop_uid",
     "patient_hash",
     "feature_distance",
+    "boot_id",
+    "boot_ms",
+    "clock_trusted",
 ];
-
-/// Columns that journals of an earlier version do not have.
-pub(super) const ADDED: [&str; 5] = ["study_uid", "series_uid", "sop_uid", "patient_hash", "feature_distance"];
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,11 +123,13 @@ pub struct Row {
     pub patient_hash: Option<String>,
     /// How far the film lies from those that the model was trained on, as the network itself measures it.
     pub feature_distance: Option<f64>,
+    /// The clocks when the reading was recorded.
+    pub stamp: Stamp,
 }
 
 impl Row {
     /// The row that follows the row `seq` with the hash `previous_hash`.
-    pub(super) fn next(seq: i64, previous_hash: String, entry: &Entry<'_>) -> Self {
+    pub(super) fn next((seq, previous_hash): (i64, String), now: &Moment, entry: &Entry<'_>) -> Self {
         let Entry { reading, model, .. } = entry;
         let origin = reading.origin.as_ref();
         let probability = |of: fn(Probabilities) -> f32| reading.probabilities.map(|all| f64::from(of(all)));
@@ -135,7 +139,7 @@ impl Row {
             input_digest: entry.input_digest.to_owned(),
             file_name: entry.file_name.to_owned(),
             taken_at: utc(entry.taken_at),
-            recorded_at: utc(SystemTime::now()),
+            recorded_at: utc(now.wall),
             verdict: reading.verdict.name().to_owned(),
             reason: reading.verdict.reason().map(str::to_owned),
             // SQLite's text ends at a NUL for many of its tools.
@@ -158,6 +162,7 @@ impl Row {
             sop_uid: origin.and_then(|origin| origin.sop_uid.clone()),
             patient_hash: entry.patient_hash.map(str::to_owned),
             feature_distance: entry.reading.distance.map(f64::from),
+            stamp: Stamp::of(now),
         };
         row.hash = row.computed_hash();
         row
@@ -191,6 +196,7 @@ impl Row {
             sop_uid: row.get("sop_uid")?,
             patient_hash: row.get("patient_hash")?,
             feature_distance: row.get("feature_distance")?,
+            stamp: Stamp::from_sql(row)?,
         })
     }
 
@@ -200,9 +206,7 @@ impl Row {
     }
 
     pub(super) fn computed_hash(&self) -> String {
-        let columns = self.columns().into_iter();
-        // A null in an added column is as good as no column, so that rows of an earlier version keep their hashes.
-        chain::hash("reading", columns.filter(|(name, cell)| !(ADDED.contains(name) && *cell == Cell::Null)))
+        chain::hash("reading", self.columns())
     }
 
     /// The first eight digits of the film's digest: names a film where its name must not be told.
@@ -267,6 +271,9 @@ impl Row {
             "sop_uid": self.sop_uid,
             "patient_hash": self.patient_hash,
             "feature_distance": self.feature_distance,
+            "boot_id": self.stamp.boot_id,
+            "boot_ms": self.stamp.boot_ms,
+            "clock_trusted": self.stamp.clock_trusted,
             "notice": NOTICE,
         })
     }
@@ -277,6 +284,7 @@ impl Row {
         // SQLite stores what is not a number as null.
         let maybe = |number: Option<f64>| number.filter(|number| !number.is_nan()).map_or(Cell::Null, Cell::Real);
         let maybe_text = |value: &'a Option<String>| value.as_deref().map_or(Cell::Null, Cell::Text);
+        let [boot_id, boot_ms, clock_trusted] = self.stamp.cells();
         let cells = [
             Cell::Integer(self.seq),
             text(&self.input_digest),
@@ -304,6 +312,9 @@ impl Row {
             maybe_text(&self.sop_uid),
             maybe_text(&self.patient_hash),
             maybe(self.feature_distance),
+            boot_id,
+            boot_ms,
+            clock_trusted,
         ];
         let mut names = COLUMNS.into_iter();
         cells.map(|cell| (names.next().unwrap_or_default(), cell))
@@ -318,6 +329,7 @@ pub(super) fn utc(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::model::{Manifest, shipped};
     use crate::reading::{Milliseconds, Reading};
 
@@ -345,7 +357,7 @@ mod tests {
                 patient_hash: None,
                 model: &model,
             };
-            let row = Row::next(0, String::new(), &entry);
+            let row = Row::next((0, String::new()), &Clock::system().now(), &entry);
             assert_eq!(row.verdict(), Some(verdict));
             assert_eq!(row.is_unread(), !read.contains(&verdict), "{verdict:?}");
             assert_eq!(row.taken_at, "1970-01-01T00:00:00.000Z");

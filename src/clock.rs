@@ -1,0 +1,190 @@
+//! What time it is, since when the board runs, and whether anybody has told it the time since.
+//!
+//! A board without a battery wakes up in the past, and nobody need notice. So a row of the journal keeps the wall clock
+//! as it was, the time since the board started, and whether the wall clock was trusted; what depends on order goes by
+//! the row's number, and what depends on a delay by a clock that nobody can set.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
+use thiserror::Error;
+
+/// Where it is noted that the clock was set since the board started: each file in it whose content is the identity of
+/// this boot says so. Root alone writes there.
+pub const MARKS: &str = "/run/chestlight-clock";
+/// systemd-timesyncd makes this file when it has set the clock from the network. `/run` is empty after a start.
+const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
+/// The kernel's name for this boot: another one after each start.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// The mark that [`set`] makes.
+const BY_HAND: &str = "by-hand";
+
+/// The clock cannot be right before this instant: chestlight did not exist (2026-11-01T00:00:00Z).
+const FIRST_RELEASE: Duration = Duration::from_secs(1_793_491_200);
+
+/// Whether a clock could be right: boards without a battery wake up in 1970, or when their image was made.
+pub fn is_plausible(wall: SystemTime) -> bool {
+    wall.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= FIRST_RELEASE)
+}
+
+/// One moment, as the clocks of a board tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The clock on the wall, right or wrong.
+    pub wall: SystemTime,
+    /// The kernel's name for this run of the board, 36 characters; absent where it has none.
+    pub boot_id: Option<String>,
+    /// Time since the board started, sleep included; nobody can set it.
+    pub since_boot: Duration,
+    /// Somebody who knows the time has set the wall clock since the board started.
+    pub trusted: bool,
+}
+
+/// Tells the time. A value that is handed in, so that tests have their own.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Moment + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Clock {
+    /// A clock that says what `tell` says.
+    pub fn new(tell: impl Fn() -> Moment + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// The system's clocks.
+    pub fn system() -> Self {
+        Self::new(|| Moment {
+            wall: SystemTime::now(),
+            boot_id: boot_id(),
+            since_boot: since_boot(),
+            trusted: is_plausible(SystemTime::now()) && is_set(Path::new(MARKS), Path::new(TIMESYNCD)),
+        })
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Moment {
+        (self.0)()
+    }
+}
+
+fn boot_id() -> Option<String> {
+    let text = fs::read_to_string(BOOT_ID).ok()?;
+    let id = text.trim();
+    (id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')).then(|| id.to_owned())
+}
+
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}
+
+/// Whether somebody has set the clock since the board started.
+fn is_set(marks: &Path, timesyncd: &Path) -> bool {
+    let Some(boot_id) = boot_id() else { return false };
+    let is_of_this_boot = |mark: &Path| {
+        // Nobody but root writes there, but a mark is no reason to read a gigabyte.
+        fs::metadata(mark).is_ok_and(|found| found.is_file() && found.len() < 1_024)
+            && fs::read_to_string(mark).is_ok_and(|text| text.trim() == boot_id)
+    };
+    timesyncd.is_file() || fs::read_dir(marks).is_ok_and(|marks| marks.flatten().any(|it| is_of_this_boot(&it.path())))
+}
+
+/// Why the clock was not set.
+#[derive(Debug, Error)]
+pub enum SetError {
+    /// Before chestlight existed.
+    #[error("{0} is before this software was made")]
+    TooEarly(String),
+    /// The user may not set the clock.
+    #[error("this user may not set the clock; use: sudo chestlight clock set '...'")]
+    NotAllowed,
+    /// The system refused.
+    #[error("the clock cannot be set: {0}")]
+    Refused(io::Error),
+    /// The clock was set, but this was not noted, so it is not trusted.
+    #[error("the clock was set, but {path} cannot be written, so the unit does not know: {source}")]
+    NotNoted {
+        /// The mark.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Sets the system's clock and notes that somebody did. Needs the capability `CAP_SYS_TIME`, which root has.
+///
+/// # Errors
+/// [`SetError`].
+pub fn set(wall: SystemTime) -> Result<(), SetError> {
+    if !is_plausible(wall) {
+        let told = jiff::Timestamp::try_from(wall).map_or_else(|error| error.to_string(), |time| format!("{time:.0}"));
+        return Err(SetError::TooEarly(told));
+    }
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs().try_into().unwrap_or(i64::MAX);
+    match clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: since.subsec_nanos().into() }) {
+        Ok(()) => mark(Path::new(MARKS)),
+        Err(rustix::io::Errno::PERM) => Err(SetError::NotAllowed),
+        Err(error) => Err(SetError::Refused(error.into())),
+    }
+}
+
+fn mark(marks: &Path) -> Result<(), SetError> {
+    let path = marks.join(BY_HAND);
+    let write = || {
+        DirBuilder::new().recursive(true).mode(0o755).create(marks)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&path)?;
+        writeln!(file, "{}", boot_id().unwrap_or_default())
+    };
+    write().map_err(|source| SetError::NotNoted { path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_the_first_release_is_not_plausible() {
+        for (seconds, plausible) in [(0, false), (1_793_491_199, false), (1_793_491_200, true), (4_000_000_000, true)] {
+            assert_eq!(is_plausible(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), plausible, "{seconds}");
+        }
+        assert!(!is_plausible(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
+        assert!(matches!(set(SystemTime::UNIX_EPOCH), Err(SetError::TooEarly(_))), "nor can it be set so");
+    }
+
+    #[test]
+    fn the_clock_is_trusted_when_a_mark_of_this_boot_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let (marks, timesyncd) = (root.path().join("marks"), root.path().join("synchronized"));
+        let is_set = || super::is_set(&marks, &timesyncd);
+        assert!(!is_set(), "nobody has set it");
+        mark(&marks).unwrap();
+        assert!(is_set(), "a person has");
+        fs::write(marks.join(BY_HAND), "00000000-0000-0000-0000-000000000000\n").unwrap();
+        assert!(!is_set(), "that was before the board was started");
+        fs::copy(BOOT_ID, marks.join("network")).unwrap();
+        assert!(is_set(), "a time service has");
+        fs::remove_dir_all(&marks).unwrap();
+        fs::write(&timesyncd, "").unwrap();
+        assert!(is_set(), "timesyncd has");
+    }
+
+    #[test]
+    fn the_time_since_the_start_goes_on_and_the_boot_has_a_name() {
+        let (first, second) = (Clock::system().now(), Clock::system().now());
+        assert!(Duration::ZERO < first.since_boot && first.since_boot <= second.since_boot);
+        assert_eq!(first.boot_id.as_ref().map(String::len), Some(36));
+        assert_eq!(first.boot_id, second.boot_id);
+    }
+}
