@@ -100,6 +100,19 @@ fn is_set(marks: &Path, timesyncd: &Path) -> bool {
     timesyncd.is_file() || fs::read_dir(marks).is_ok_and(|marks| marks.flatten().any(|it| is_of_this_boot(&it.path())))
 }
 
+/// Why a clock that nobody has set must be behind: a film was made on a later day than it says. `made` is a film's study
+/// date, with or without its time, by the clock of the clinic.
+///
+/// That clock may be as wrong as this one, so it is believed only so far that a person is asked to look: it never sets
+/// this one, and against one that was set it counts for nothing. A day is allowed for time zones. No time of a film is
+/// told, only its day.
+pub fn is_behind(now: &Moment, made: &str) -> Option<String> {
+    let made: jiff::civil::Date = made.get(..10)?.parse().ok()?;
+    let today = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::try_from(now.wall).ok()?).date();
+    let is_later = !now.trusted && made > today.tomorrow().ok()?;
+    is_later.then(|| format!("the clock says {today}, and a film was made on {made}"))
+}
+
 /// Why the clock was not set.
 #[derive(Debug, Error)]
 pub enum SetError {
@@ -178,6 +191,30 @@ mod tests {
         fs::remove_dir_all(&marks).unwrap();
         fs::write(&timesyncd, "").unwrap();
         assert!(is_set(), "timesyncd has");
+    }
+
+    #[test]
+    fn a_film_from_after_tomorrow_casts_doubt_on_a_clock_that_nobody_has_set() {
+        let now = |trusted| Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            boot_id: None,
+            since_boot: Duration::ZERO,
+            trusted,
+        };
+        for (made, behind) in [
+            ("2027-01-15T08:00:00", false),
+            ("2027-01-16", false),
+            ("2027-01-17", true),
+            ("2027-01-17T00:00:00", true),
+            ("1999-12-31", false),
+            ("9999-12-31", true),
+            ("no date at all", false),
+            ("2027", false),
+        ] {
+            let told = is_behind(&now(false), made);
+            assert_eq!(told.is_some(), behind, "{made}: {told:?}");
+            assert_eq!(is_behind(&now(true), made), None, "a clock that was set is believed");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::choose::{self, ChooseError, Chosen};
+use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError};
 use crate::control::{Answer, Request, Server};
 use crate::drift;
@@ -27,7 +28,7 @@ use crate::intake::camera::attendant::Trigger;
 use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
-use crate::journal::{Entry, Journal, JournalError, Row};
+use crate::journal::{Entry, Journal, JournalError, Note, Row};
 use crate::model::Manifest;
 use crate::outbox::{Evidence, Outbox, OutboxError};
 use crate::privacy::{KeyError, PatientKey};
@@ -43,6 +44,10 @@ use reception::Bounds;
 const MOST_EVENTS: usize = 1_024;
 /// A film on which the process died so often is not tried again.
 const MOST_DEATHS: u32 = 2;
+/// What to do about a journal that was damaged.
+const JOURNAL_ADVICE: &str = "copy the folder away, then: chestlight acknowledge --by WHO";
+/// What to do about a clock that is behind.
+const CLOCK_ADVICE: &str = "set it: sudo chestlight clock set 'YYYY-MM-DD HH:MM'";
 /// How the name of a heat map ends beside its film.
 const HEAT_MAP: &str = "heatmap.png";
 
@@ -181,6 +186,10 @@ pub struct Daemon {
     key: PatientKey,
     outbox: Option<Outbox>,
     faults: BTreeMap<Part, (String, &'static str)>,
+    /// The journal before this one was damaged, and nobody has acknowledged it.
+    begun: Option<Note>,
+    /// Why the clock must be behind.
+    behind: Option<String>,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
     /// The last fields: dropped when nothing can wait for the loop any more.
@@ -198,7 +207,7 @@ impl Daemon {
     /// [`DaemonError`].
     pub fn open(config: Config, chosen: Chosen, panel: Panel) -> Result<(Self, Handle), DaemonError> {
         let spool = Spool::open(&config.state)?;
-        let journal = Journal::open(&config.journal())?;
+        let journal = Journal::open_at_start(&config.journal(), spool.highest()?)?;
         let key = PatientKey::open(&config.state)?;
         let drift = last_readings(&journal, &chosen.model.manifest)?;
         let vitals = panel.vitals().clone();
@@ -228,6 +237,8 @@ impl Daemon {
             key,
             outbox: None,
             faults: BTreeMap::new(),
+            begun: journal.unacknowledged()?,
+            behind: None,
             resting: false,
             listener: None,
             _control: control,
@@ -310,6 +321,7 @@ impl Daemon {
             vitals.waiting = self.films.len();
             vitals.faults = faults.collect();
             vitals.displays = displays.collect();
+            vitals.clock_trusted = Clock::system().now().trusted;
         });
     }
 
@@ -405,11 +417,25 @@ impl Daemon {
     }
 
     fn look(&mut self) {
+        self.look_warnings();
         self.look_failed = false;
         self.look_at = Instant::now() + self.config.rescan;
         if let Err(error) = self.folder.look() {
             let wrong = format!("the inbox {} cannot be looked at: {error}", self.folder.path().display());
             self.inbox_failed(wrong, "connect or make it; the unit looks again by itself");
+        }
+    }
+
+    /// Forgets warnings that a person has dealt with.
+    fn look_warnings(&mut self) {
+        if self.begun.is_some() && matches!(self.journal.unacknowledged(), Ok(None)) {
+            log::info!("the damage of the journal before was acknowledged");
+            self.begun = None;
+            self.resting = false;
+        }
+        if self.behind.is_some() && Clock::system().now().trusted {
+            self.behind = None;
+            self.resting = false;
         }
     }
 
@@ -474,11 +500,20 @@ impl Daemon {
             self.mended(Part::Inbox);
         }
         if self.faults.is_empty() && !self.resting {
-            let found = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check();
-            self.vitals.update(|vitals| vitals.drift = found.as_ref().err().map(ToString::to_string));
-            self.panel.show(&match found {
-                Ok(()) => Status::Ready,
-                Err(drift) => Status::Warning { wrong: drift.to_string(), advice: "see: chestlight log drift" },
+            let drift = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check().err();
+            let begun = self.begun.as_ref().map(|note| (note.message.clone(), JOURNAL_ADVICE));
+            let behind = self.behind.as_ref().map(|wrong| (wrong.clone(), CLOCK_ADVICE));
+            let unusual = drift.as_ref().map(|drift| (drift.to_string(), "see: chestlight log drift"));
+            let warnings: Vec<(String, &str)> = [begun, behind, unusual].into_iter().flatten().collect();
+            let told =
+                |(wrong, advice): &(String, &str)| FaultVitals { wrong: wrong.clone(), advice: (*advice).into() };
+            self.vitals.update(|vitals| {
+                vitals.drift = drift.map(|drift| drift.to_string());
+                vitals.warnings = warnings.iter().map(told).collect();
+            });
+            self.panel.show(&match warnings.into_iter().next() {
+                None => Status::Ready,
+                Some((wrong, advice)) => Status::Warning { wrong, advice },
             });
             self.resting = true;
         }
@@ -494,6 +529,10 @@ impl Daemon {
                     Some(reading) => reading,
                     None => self.read(&in_hand.film)?,
                 };
+                let made = reading.origin.as_ref().and_then(|origin| origin.study_at.as_deref());
+                if let Some(wrong) = made.and_then(|made| clock::is_behind(&Clock::system().now(), made)) {
+                    self.behind = Some(wrong);
+                }
                 let patient = reading.origin.as_ref().and_then(|origin| origin.patient_id.as_ref());
                 let patient_hash = patient.map(|patient| self.key.patient_hash(patient.expose()));
                 let entry = Entry {

@@ -4,7 +4,8 @@
 //! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
 
 /// Points at a start.
-pub const START_POINTS: [&str; 2] = ["journal.migrated", "choose.starting"];
+pub const START_POINTS: [&str; 4] =
+    ["journal.migrated", "journal.reason_written", "journal.set_aside", "choose.starting"];
 
 /// Points in the changes of installed models.
 pub const MODEL_POINTS: [&str; 10] = [

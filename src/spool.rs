@@ -327,6 +327,22 @@ impl Spool {
         Ok(films)
     }
 
+    /// The highest number of a reading whose film was settled; 0 where there is none.
+    ///
+    /// # Errors
+    /// [`SpoolError::Step`].
+    pub fn highest(&self) -> Result<i64, SpoolError> {
+        let listing = step("listing the settled films");
+        let mut highest = 0;
+        for folder in [&self.archive, &self.refused] {
+            for entry in fs::read_dir(folder).map_err(&listing)? {
+                let name = entry.map_err(&listing)?.file_name();
+                highest = highest.max(name.to_str().and_then(settled_seq).unwrap_or(0));
+            }
+        }
+        Ok(highest)
+    }
+
     /// The bytes of a film, or why there are none.
     ///
     /// # Errors
@@ -437,6 +453,14 @@ impl Spool {
 /// What a film is called where it stays.
 fn settled_name(seq: i64, short_digest: &str, name: &str) -> String {
     format!("{seq:06}-{short_digest}-{name}")
+}
+
+/// The number in a name that [`settled_name`] made, or that of a file beside a film.
+fn settled_seq(name: &str) -> Option<i64> {
+    let (seq, rest) = name.split_once('-')?;
+    let (digest, _) = rest.split_once('-')?;
+    let is_ours = seq.len() >= 6 && seq.bytes().all(|byte| byte.is_ascii_digit()) && digest.len() == 8;
+    (is_ours && digest.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| seq.parse().ok())?
 }
 
 /// Where the film of a recorded reading is.

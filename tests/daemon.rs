@@ -210,10 +210,4 @@ fn exit_codes_of_a_unit_that_cannot_start_are_as_documented() {
     site.configure("inbox = 'inbox'\nstate = 'state'\nmodel = 'm.toml'");
     let (code, errors) = run();
     assert!(code == Some(3) && errors.contains("self-test"), "{code:?} {errors}");
-
-    site.configure("inbox = 'inbox'\nstate = 'state'");
-    fs::create_dir(site.path("state")).unwrap();
-    fs::write(site.path("state/journal.db"), "this is somebody else's file").unwrap();
-    let (code, errors) = run();
-    assert!(code == Some(2) && errors.contains("not a chestlight journal"), "{code:?} {errors}");
 }

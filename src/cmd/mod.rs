@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub mod acknowledge;
 pub mod bench;
 pub mod camera;
 pub mod capture;

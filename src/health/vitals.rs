@@ -17,6 +17,8 @@ pub struct Vitals {
     pub last_reading: Option<LastReading>,
     /// What does not work, the gravest first.
     pub faults: Vec<FaultVitals>,
+    /// What somebody should look at while films are read, the gravest first; drift is among it.
+    pub warnings: Vec<FaultVitals>,
     /// Why somebody should look at the last readings.
     pub drift: Option<String>,
     /// Lamps, screens and the terminal.

@@ -5,6 +5,7 @@
 //! `docs/storage.md` has the schema, the definition of the hash, and what it can and cannot find.
 
 mod chain;
+mod damage;
 mod export;
 mod note;
 mod override_row;
@@ -14,6 +15,7 @@ mod schema;
 mod stamp;
 
 pub use chain::{Break, GENESIS, Whole};
+pub use damage::{AcknowledgeError, DAMAGED};
 pub use export::{write_csv, write_jsonl};
 pub use note::{Event, Note};
 pub use override_row::{Override, Word, WordError};
@@ -82,6 +84,9 @@ pub enum JournalError {
     /// An override of a note.
     #[error("row {0} is a note, not a reading; chestlight log list has the numbers of the readings")]
     NotOfAReading(i64),
+    /// A damaged journal could not be moved away.
+    #[error("the damaged journal cannot be set aside: {0}")]
+    SetAside(io::Error),
     /// SQLite failed.
     #[error("the journal cannot be {doing}: {source}")]
     Sqlite {
@@ -159,12 +164,20 @@ impl Journal {
         if !path.is_file() {
             return Err(JournalError::Missing(path.to_owned()));
         }
-        let journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        match schema::look(&journal.connection, path)? {
-            schema::Found::Fresh => return Err(JournalError::Foreign(path.to_owned())),
-            schema::Found::Version(version) => schema::dress(&journal.connection, version)?,
+        match Self::look_at(path)? {
+            (_, schema::Found::Fresh) => Err(JournalError::Foreign(path.to_owned())),
+            (journal, schema::Found::Version(_)) => Ok(journal),
         }
-        Ok(journal)
+    }
+
+    /// Opens a file for reading, and tells what it is.
+    fn look_at(path: &Path) -> Result<(Self, schema::Found), JournalError> {
+        let journal = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let found = schema::look(&journal.connection, path)?;
+        if let schema::Found::Version(version) = found {
+            schema::dress(&journal.connection, version)?;
+        }
+        Ok((journal, found))
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self, JournalError> {
@@ -230,6 +243,7 @@ impl Journal {
         let insert = schema::insert("override", &override_row::COLUMNS);
         transaction.execute(&insert, params_from_iter(columns)).map_err(&writing)?;
         commit(transaction, row.seq, row.hash())?;
+        self.empty_log();
         Ok(row)
     }
 
@@ -245,7 +259,17 @@ impl Journal {
         let insert = schema::insert("note", &note::COLUMNS);
         transaction.execute(&insert, params_from_iter(columns)).map_err(sqlite("written"))?;
         commit(transaction, row.seq, row.hash())?;
+        self.empty_log();
         Ok(row)
+    }
+
+    /// Moves what stands in the write-ahead log into the journal itself. A log that is damaged later ends early, and
+    /// SQLite takes that for its end: a reading is then missed by its film, but nothing would miss a person's word.
+    fn empty_log(&self) {
+        let emptied = self.connection.query_one("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        if !matches!(emptied, Ok(false)) {
+            log::debug!("the write-ahead log stays as it is, because somebody reads the journal");
+        }
     }
 
     /// Begins to write, alone.

@@ -86,7 +86,7 @@ impl Word {
 }
 
 /// A line without signs that would change how a terminal or a page shows what comes after it.
-fn line(text: &str, what: &'static str, most: usize) -> Result<String, WordError> {
+pub(super) fn line(text: &str, what: &'static str, most: usize) -> Result<String, WordError> {
     let text = text.trim();
     let acts = |sign: char| sign.is_control() || matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if text.is_empty() || text.len() > most || text.contains(acts) {
