@@ -4,6 +4,7 @@ mod camera;
 mod dicom;
 mod gpio;
 mod screen;
+mod storage;
 
 use std::fmt;
 use std::fs;
@@ -22,6 +23,7 @@ pub use gpio::{GpioChip, GpioLine, GpioOffset};
 pub use screen::{FilmTag, Oled, SceneSettings, Screen};
 
 use crate::decode::Limits;
+use crate::retention::Policy;
 
 const MIB: u64 = 1 << 20;
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub limits: Limits,
     /// Space that must stay free on the disc of `state`, bytes.
     pub min_free: u64,
+    /// How long films stay on the disc.
+    pub storage: Policy,
     /// The DICOM listener; absent where there is none.
     pub dicom: Option<Dicom>,
     /// The camera over a light box; absent where there is none.
@@ -141,6 +145,7 @@ impl Config {
         let trusted_keys = reader.path(&mut root, "trusted_keys", base);
         let rescan = reader.whole_number(&mut root, "rescan_seconds", 1..=3_600, 2);
         let min_free = reader.whole_number(&mut root, "min_free_mib", 1..=1 << 20, 256);
+        let storage = reader.storage(&mut root, min_free);
         let default = Limits::default();
         let max_file = reader.whole_number(&mut limits, "max_file_mib", 1..=1_024, default.max_bytes / MIB);
         let max_megapixels =
@@ -170,6 +175,7 @@ impl Config {
                     max_alloc: max_decoded * MIB,
                 },
                 min_free: min_free * MIB,
+                storage,
                 dicom,
                 camera,
                 screen,

@@ -5,6 +5,7 @@
 
 pub mod camera;
 mod reception;
+mod tidying;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -39,6 +40,7 @@ use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 use camera::Camera;
 use reception::Bounds;
+use tidying::Tidying;
 
 /// Events that wait for the loop; who sends one more waits until there is room.
 const MOST_EVENTS: usize = 1_024;
@@ -152,6 +154,7 @@ enum Part {
     Camera,
     Button,
     Model,
+    Tidying,
 }
 
 /// A film on its way from the spool to where it stays.
@@ -186,6 +189,8 @@ pub struct Daemon {
     key: PatientKey,
     outbox: Option<Outbox>,
     faults: BTreeMap<Part, (String, &'static str)>,
+    tidying: Tidying,
+    clock: Clock,
     /// The journal before this one was damaged, and nobody has acknowledged it.
     begun: Option<Note>,
     /// Why the clock must be behind.
@@ -239,6 +244,8 @@ impl Daemon {
             faults: BTreeMap::new(),
             begun: journal.unacknowledged()?,
             behind: None,
+            tidying: Tidying::new(Instant::now()),
+            clock: Clock::system(),
             resting: false,
             listener: None,
             _control: control,
@@ -321,7 +328,7 @@ impl Daemon {
             vitals.waiting = self.films.len();
             vitals.faults = faults.collect();
             vitals.displays = displays.collect();
-            vitals.clock_trusted = Clock::system().now().trusted;
+            vitals.clock_trusted = self.clock.now().trusted;
         });
     }
 
@@ -333,7 +340,9 @@ impl Daemon {
     /// Time until there is something to do without being told.
     fn patience(&self) -> Duration {
         let films_at = self.films.front().and(self.films_retry.at());
-        let next = [films_at, self.panel.retry_at()].into_iter().flatten().fold(self.look_at, Instant::min);
+        // Films that wait come first, so tidying has to wait as well.
+        let tidy_at = self.films.is_empty().then(|| self.tidying.at(&self.config.storage)).flatten();
+        let next = [films_at, self.panel.retry_at(), tidy_at].into_iter().flatten().fold(self.look_at, Instant::min);
         next.saturating_duration_since(Instant::now())
     }
 
@@ -433,7 +442,7 @@ impl Daemon {
             self.begun = None;
             self.resting = false;
         }
-        if self.behind.is_some() && Clock::system().now().trusted {
+        if self.behind.is_some() && self.clock.now().trusted {
             self.behind = None;
             self.resting = false;
         }
@@ -474,7 +483,7 @@ impl Daemon {
     fn take_in(&mut self) -> Result<bool, SpoolError> {
         let Some(path) = self.folder.next_complete() else {
             self.rest();
-            return Ok(false);
+            return self.tidy();
         };
         match self.spool.take_in(&path, self.folder.path(), self.config.min_free) {
             Ok(TakenIn::Film(film)) => {
@@ -483,6 +492,9 @@ impl Daemon {
             Ok(TakenIn::Gone | TakenIn::Unfinished) => {}
             Err(error @ SpoolError::Unsynced { .. }) => return Err(error),
             Err(error) => {
+                if matches!(error, SpoolError::NoRoom { .. }) {
+                    self.tidying.hurry();
+                }
                 let advice = match error {
                     SpoolError::NoRoom { .. } => "films stay in the inbox until there is room",
                     _ => "the film stays in the inbox and is tried again; check who may read and write there",
@@ -491,6 +503,26 @@ impl Daemon {
             }
         }
         Ok(true)
+    }
+
+    /// Removes a film that the site does not keep. Whether there was one, or some to look for.
+    fn tidy(&mut self) -> Result<bool, SpoolError> {
+        match self.tidying.step(&self.config.storage, &self.spool, &mut self.journal, &self.clock) {
+            Ok(busy) => {
+                self.mended(Part::Tidying);
+                Ok(busy)
+            }
+            Err(Held::Spool(error @ SpoolError::Unsynced { .. })) => Err(error),
+            Err(error) => {
+                self.tidying.failed();
+                self.failed(
+                    Part::Tidying,
+                    error.to_string(),
+                    "old films are not removed; check the disc of the state folder",
+                );
+                Ok(false)
+            }
+        }
     }
 
     /// Everything that could be taken was taken.
@@ -530,7 +562,7 @@ impl Daemon {
                     None => self.read(&in_hand.film)?,
                 };
                 let made = reading.origin.as_ref().and_then(|origin| origin.study_at.as_deref());
-                if let Some(wrong) = made.and_then(|made| clock::is_behind(&Clock::system().now(), made)) {
+                if let Some(wrong) = made.and_then(|made| clock::is_behind(&self.clock.now(), made)) {
                     self.behind = Some(wrong);
                 }
                 let patient = reading.origin.as_ref().and_then(|origin| origin.patient_id.as_ref());
@@ -724,6 +756,7 @@ mod tests {
 
     use super::*;
     use crate::decode::Limits;
+    use crate::retention::Policy;
     use crate::show::Indicator;
 
     /// Hands every status to the test.
@@ -758,6 +791,7 @@ mod tests {
             rescan,
             limits: Limits::default(),
             min_free: 0,
+            storage: Policy::default(),
             dicom: None,
             camera: None,
             screen: None,

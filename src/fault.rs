@@ -7,6 +7,9 @@
 pub const START_POINTS: [&str; 4] =
     ["journal.migrated", "journal.reason_written", "journal.set_aside", "choose.starting"];
 
+/// Points at which a film is removed that the site does not keep.
+pub const TIDYING_POINTS: [&str; 2] = ["tidying.noted", "tidying.removed"];
+
 /// Points in the changes of installed models.
 pub const MODEL_POINTS: [&str; 10] = [
     "slots.made",
@@ -57,7 +60,8 @@ pub fn point(name: &'static str) {
     });
     static PASSED: AtomicU32 = AtomicU32::new(0);
 
-    let known = || POINTS.iter().chain(&START_POINTS).chain(&MODEL_POINTS).any(|point| *point == name);
+    let known =
+        || POINTS.iter().chain(&START_POINTS).chain(&TIDYING_POINTS).chain(&MODEL_POINTS).any(|point| *point == name);
     debug_assert!(known(), "{name} is in no list of fault points");
     if let Some((wanted, nth)) = &*WANTED
         && wanted == name

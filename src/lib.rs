@@ -34,6 +34,7 @@ pub mod privacy;
 pub mod radiograph;
 pub mod reading;
 pub mod refusal;
+pub mod retention;
 pub mod retry;
 pub mod self_test;
 pub mod show;

@@ -3,7 +3,8 @@
 
 mod landing;
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, DirEntry, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -117,6 +118,16 @@ pub enum TakenIn {
     Gone,
     /// It changed while it was copied: its writer is not done.
     Unfinished,
+}
+
+/// A film where it stays, with what lies beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Number of its reading.
+    pub seq: i64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+    files: Vec<PathBuf>,
 }
 
 /// Where a recorded film belongs.
@@ -327,20 +338,59 @@ impl Spool {
         Ok(films)
     }
 
+    /// The folder whose disc films are on.
+    pub fn folder(&self) -> &Path {
+        &self.spool
+    }
+
+    /// Every film where it stays, by the number of its reading.
+    ///
+    /// # Errors
+    /// [`SpoolError::Step`].
+    pub fn settled(&self) -> Result<BTreeMap<i64, Settled>, SpoolError> {
+        let mut films = BTreeMap::new();
+        self.for_each_settled(|seq, entry| {
+            let film = films.entry(seq).or_insert_with(|| Settled { seq, bytes: 0, files: Vec::new() });
+            film.bytes += entry.metadata()?.len();
+            film.files.push(entry.path());
+            Ok(())
+        })?;
+        Ok(films)
+    }
+
+    /// Removes a film and what lies beside it, durably.
+    ///
+    /// # Errors
+    /// A failed step; what is left can be removed again.
+    pub fn remove(&self, film: &Settled) -> Result<(), SpoolError> {
+        film.files.iter().try_for_each(|file| remove_if_there(file)).map_err(step("removing a film"))?;
+        film.files.first().and_then(|file| file.parent()).map_or(Ok(()), sync_folder)
+    }
+
     /// The highest number of a reading whose film was settled; 0 where there is none.
     ///
     /// # Errors
     /// [`SpoolError::Step`].
     pub fn highest(&self) -> Result<i64, SpoolError> {
-        let listing = step("listing the settled films");
         let mut highest = 0;
+        self.for_each_settled(|seq, _| {
+            highest = highest.max(seq);
+            Ok(())
+        })?;
+        Ok(highest)
+    }
+
+    fn for_each_settled(&self, mut each: impl FnMut(i64, &DirEntry) -> io::Result<()>) -> Result<(), SpoolError> {
+        let listing = step("listing the settled films");
         for folder in [&self.archive, &self.refused] {
             for entry in fs::read_dir(folder).map_err(&listing)? {
-                let name = entry.map_err(&listing)?.file_name();
-                highest = highest.max(name.to_str().and_then(settled_seq).unwrap_or(0));
+                let entry = entry.map_err(&listing)?;
+                if let Some(seq) = entry.file_name().to_str().and_then(settled_seq) {
+                    each(seq, &entry).map_err(&listing)?;
+                }
             }
         }
-        Ok(highest)
+        Ok(())
     }
 
     /// The bytes of a film, or why there are none.

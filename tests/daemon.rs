@@ -179,7 +179,7 @@ fn a_display_that_fails_is_reported_and_films_are_read_all_the_same() {
     site.wait_until_settled();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(site.log().contains("the indicator fails"), "{}", site.log());
+    assert!(site.log().contains("the terminal fails"), "{}", site.log());
     site.assert_at_rest(&[("unseen.png", &bytes)]);
 }
 

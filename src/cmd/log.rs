@@ -9,7 +9,7 @@ use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::last_readings;
 use chestlight::drift;
-use chestlight::journal::{Journal, JournalError, Note, Override, Record, Row, Whole, write_csv, write_jsonl};
+use chestlight::journal::{Event, Journal, JournalError, Note, Override, Record, Row, Whole, write_csv, write_jsonl};
 use chestlight::model::{Manifest, ModelFiles, shipped};
 use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
@@ -55,6 +55,9 @@ enum Command {
         /// As one JSON object a line
         #[arg(long, group = "format")]
         jsonl: bool,
+        /// Record that these rows have left the unit, so that their films may be removed (docs/storage.md)
+        #[arg(long)]
+        mark_exported: bool,
     },
     /// Compare the last readings with what the model's readings were like when it was made
     Drift {
@@ -128,7 +131,15 @@ impl Command {
         match self {
             Self::List { json, last, .. } => list(journal, *json, *last),
             Self::Show { seq, .. } => show(journal, *seq),
-            Self::Export { csv, .. } => export(journal, *csv),
+            Self::Export { csv, mark_exported, place, .. } => {
+                let last = journal.last_seq()?;
+                export(journal, *csv)?;
+                if *mark_exported {
+                    let mut journal = place.open(Journal::open_existing).map_err(|failure| failure.error)?;
+                    journal.note(Event::Exported, last, &format!("the rows up to {last} were exported"))?;
+                }
+                Ok(Outcome::Well)
+            }
             Self::Drift { place, model, json } => drift(journal, place.manifest(model.as_deref())?, *json),
             Self::Verify { .. } => verify(journal),
         }
@@ -224,14 +235,14 @@ fn show(journal: &Journal, seq: i64) -> anyhow::Result<Outcome> {
     Ok(Outcome::Well)
 }
 
-fn export(journal: &Journal, csv: bool) -> anyhow::Result<Outcome> {
+fn export(journal: &Journal, csv: bool) -> anyhow::Result<()> {
     let out = io::BufWriter::new(io::stdout().lock());
     if csv {
         write_csv(journal, out)?
     } else {
         write_jsonl(journal, out)?
     }
-    Ok(Outcome::Well)
+    Ok(())
 }
 
 /// Prints what the last readings are like.

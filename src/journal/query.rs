@@ -1,9 +1,11 @@
 //! Reading the journal, row by row: no listing is held in memory as a whole.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chain::{Break, Walk, Whole};
-use super::{Journal, JournalError, Note, Override, Row, schema, sqlite};
+use super::{Event, Journal, JournalError, Note, Override, Row, schema, sqlite};
 
 /// One row of any kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +132,27 @@ impl Journal {
             let mut statement =
                 self.connection.prepare(&schema::select_overrides("WHERE reading = ?1 ORDER BY seq"))?;
             statement.query_map([reading], Override::from_sql)?.collect()
+        };
+        read().map_err(sqlite("read"))
+    }
+
+    /// Number of the last row that left the unit; 0 where none did.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn exported(&self) -> Result<i64, JournalError> {
+        let last = "SELECT coalesce(max(reading), 0) FROM note WHERE event = ?1";
+        self.connection.query_one(last, [Event::Exported.name()], |row| row.get(0)).map_err(sqlite("read"))
+    }
+
+    /// Numbers of the readings on which a person has said a word.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn reviewed(&self) -> Result<BTreeSet<i64>, JournalError> {
+        let read = || -> rusqlite::Result<BTreeSet<i64>> {
+            let mut statement = self.connection.prepare("SELECT DISTINCT reading FROM override")?;
+            statement.query_map([], |row| row.get(0))?.collect()
         };
         read().map_err(sqlite("read"))
     }
