@@ -170,9 +170,105 @@ fn of_500_objects_over_8_associations_every_acknowledged_one_is_recorded_once_th
     assert!(site.command(&["log", "verify"]).output().unwrap().status.success());
 }
 
+/// A program that runs as long as the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// With certificates by the commands of docs/dicom-network.md.
+#[test]
+fn dcmtk_is_served_by_tls_if_it_shows_a_certificate_and_takes_results_by_tls() {
+    let programs = ["echoscu", "storescu", "storescp", "openssl"];
+    if !installed(&programs, "dcmtk_is_served_by_tls_if_it_shows_a_certificate_and_takes_results_by_tls") {
+        return;
+    }
+    let (port, archive) = (free_port(), free_port());
+    let pacs = format!("[dicom.pacs]\nae_title = 'PACS'\nhost = 'localhost'\nport = {archive}\n");
+    let tls = "[dicom.tls]\ncertificate = 'unit.pem'\nkey = 'unit.key'\npeer_ca = 'site-ca.pem'\n";
+    let site = Site::new(&configuration(port, "", &format!("{pacs}{tls}")));
+    let here = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).current_dir(site.path(".")).stdin(Stdio::null()).output().unwrap()
+    };
+    let docs = include_str!("../docs/dicom-network.md");
+    let commands =
+        docs.split("```").find_map(|block| block.strip_prefix("sh\n").filter(|it| it.starts_with("openssl")));
+    let commands = commands.unwrap().replace("DNS:unit,IP:192.168.10.5", "DNS:localhost");
+    let (own_authority, own_certificate) = commands.split_at(commands.find("openssl req -newkey").unwrap());
+    let made = here("sh", &["-ec", own_authority]);
+    assert!(made.status.success(), "{}", said(&made));
+    for name in ["unit", "xray", "archive"] {
+        let made = here("sh", &["-ec", &own_certificate.replace("unit", name)]);
+        assert!(made.status.success(), "{}", said(&made));
+    }
+    fs::create_dir(site.path("received")).unwrap();
+    let certificate = |name: &str| ["+tls".into(), format!("{name}.key"), format!("{name}.pem")];
+    let storescp = Command::new("storescp")
+        .args(certificate("archive"))
+        .args(["+cf", "site-ca.pem", "-rc", "-aet", "PACS", "-od", "received", &archive.to_string()])
+        .current_dir(site.path("."))
+        .stdin(Stdio::null())
+        .spawn();
+    let _storescp = Running(storescp.unwrap());
+
+    let unit = site.start();
+    site.wait_until(|| site.log().contains("DICOM is received at"));
+    let number = port.to_string();
+    let to_unit = ["-aet", "PEER", "-aec", "CHESTLIGHT", "localhost", &number];
+    let own = certificate("xray");
+    let own = [&own[0], &own[1], &own[2], "+cf", "site-ca.pem"];
+    for (name, tls, served) in [
+        ("with a certificate", &own[..], true),
+        ("without one", &["+tla", "+cf", "site-ca.pem"], false),
+        ("without TLS", &[], false),
+    ] {
+        let echo = here("echoscu", &[tls, &to_unit].concat());
+        assert_eq!(echo.status.success(), served, "{name}: {}", said(&echo));
+    }
+    instance(1).write_to(&site.path("made.dcm"));
+    let store = here("storescu", &[&own[..], &to_unit, &["made.dcm"]].concat());
+    assert!(store.status.success(), "{}", said(&store));
+    let received = || fs::read_dir(site.path("received")).unwrap().count();
+    site.wait_until(|| received() == 2);
+    unit.stop();
+}
+
+#[test]
+fn an_exported_film_is_sound_and_names_nobody_to_dcmtk_and_dicom3tools() {
+    if !installed(&["dcmdump", "dciodvfy"], "an_exported_film_is_sound_and_names_nobody_to_dcmtk_and_dicom3tools") {
+        return;
+    }
+    let port = free_port();
+    let site = Site::new(&configuration(port, "", ""));
+    let mut unit = start(&site, port);
+    let film = instance(1);
+    assert_eq!(Peer::connect(port).unwrap().store(&film), Some(0));
+    unit.wait_for("reading 1 of");
+    unit.stop();
+    let out = site.path("out");
+    let export = site.command(&["export", "--deidentify", "--out", out.to_str().unwrap()]).output().unwrap();
+    assert_eq!(export.status.code(), Some(0), "{}", said(&export));
+    let copy = fs::read_dir(out).unwrap().next().unwrap().unwrap().path().display().to_string();
+    let dump = said(&run("dcmdump", &[&copy]));
+    println!("{dump}");
+    for word in ["SECRET", "19800101", "20261125", &film.uid, &film.study, "phantoms", "REFERRER"] {
+        assert!(!dump.contains(word), "{word}");
+    }
+    for word in ["(0012,0062) CS [YES]", "[113100]", "(0008,0020) DA (no value available)"] {
+        assert!(dump.contains(word), "{word}");
+    }
+    let verified = said(&run("dciodvfy", &[&copy]));
+    println!("{verified}");
+    assert!(!verified.contains("Error"), "{verified}");
+}
+
 /// An Orthanc that runs as long as the test.
 struct Orthanc {
-    child: Child,
+    _running: Running,
     http: u16,
 }
 
@@ -196,7 +292,7 @@ impl Orthanc {
             .stderr(log)
             .spawn()
             .unwrap();
-        let orthanc = Self { child, http };
+        let orthanc = Self { _running: Running(child), http };
         site.wait_until(|| orthanc.ask("GET", "/system", b"").is_some());
         orthanc
     }
@@ -224,13 +320,6 @@ impl Orthanc {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let series = found.as_array().cloned().unwrap_or_default();
         series.iter().map(|it| (text(&it["MainDicomTags"]["Modality"]), text(&it["Instances"][0]))).collect()
-    }
-}
-
-impl Drop for Orthanc {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -61,7 +61,6 @@ pub fn instance(seed: u64) -> Instance {
         (tags::SERIES_NUMBER, VR::IS, "1"),
         (tags::INSTANCE_NUMBER, VR::IS, "1"),
         (tags::PATIENT_ORIENTATION, VR::CS, "L\\F"),
-        (tags::LATERALITY, VR::CS, ""),
         (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
     ] {
         set.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
