@@ -3,6 +3,7 @@
 mod camera;
 mod dicom;
 mod gpio;
+mod lamps;
 mod screen;
 mod storage;
 
@@ -20,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 pub use camera::Camera;
 pub use dicom::{Dicom, Pacs, Tls};
 pub use gpio::{GpioChip, GpioLine, GpioOffset};
+pub use lamps::{LampColour, LampLines, Lamps, RaspberryPin};
 pub use screen::{FilmTag, Oled, SceneSettings, Screen};
 
 use crate::decode::Limits;
@@ -53,6 +55,8 @@ pub struct Config {
     pub dicom: Option<Dicom>,
     /// The camera over a light box; absent where there is none.
     pub camera: Option<Camera>,
+    /// The lamps; absent where there are none.
+    pub lamps: Option<Lamps>,
     /// The screen with colours; absent where there is none.
     pub screen: Option<Screen>,
     /// The small display; absent where there is none.
@@ -135,6 +139,7 @@ impl Config {
         let mut root = Section { name: "", table: root.into_inner() };
         let mut limits = reader.section(&mut root, "limits");
         let camera = reader.camera(&mut root);
+        let lamps = reader.lamps(&mut root);
         let screen = reader.screen(&mut root, base);
         let oled = reader.oled(&mut root, base);
         let dicom = reader.dicom(&mut root, base);
@@ -178,6 +183,7 @@ impl Config {
                 storage,
                 dicom,
                 camera,
+                lamps,
                 screen,
                 oled,
             }),

@@ -132,6 +132,8 @@ enum ReconfigureError {
     OtherDicom,
     #[error("a change of [camera] needs a restart")]
     OtherCamera,
+    #[error("a change of [lamps] needs a restart")]
+    OtherLamps,
     #[error("the model cannot be used: {0}")]
     Model(#[from] ChooseError),
 }
@@ -386,6 +388,9 @@ impl Daemon {
         }
         if config.camera != self.config.camera {
             return Err(ReconfigureError::OtherCamera);
+        }
+        if config.lamps != self.config.lamps {
+            return Err(ReconfigureError::OtherLamps);
         }
         match choose::again(&config, &self.config, &self.chosen.origin) {
             Ok(None) => self.chosen.instead = None,
@@ -794,6 +799,7 @@ mod tests {
             storage: Policy::default(),
             dicom: None,
             camera: None,
+            lamps: None,
             screen: None,
             oled: None,
         };

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::config::{GpioChip, GpioLine, GpioOffset};
 
 /// What the kernel names as the user of a line.
-const CONSUMER: &str = "chestlight";
+pub const CONSUMER: &str = "chestlight";
 
 /// Why a line cannot be had.
 #[derive(Debug, Error)]

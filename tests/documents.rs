@@ -122,6 +122,9 @@ fn every_command_says_that_this_is_no_diagnosis() {
         vec!["camera", "list"],
         vec!["camera", "snapshot", snapshot],
         vec!["export", "--deidentify", "--out", exported],
+        words("lamps test"),
+        words("lamps fault"),
+        words("lamps card"),
         words("model list"),
         words("model show"),
     ];

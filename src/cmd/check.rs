@@ -7,15 +7,16 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use chestlight::choose::{self, Deaths};
 use chestlight::clock;
-use chestlight::config::{self, Config, Screen};
+use chestlight::config::{self, Config, Lamps, Screen};
+use chestlight::gpio::{self, GpioError};
 use chestlight::health;
 use chestlight::intake::camera;
 use chestlight::model::Manifest;
 use chestlight::model::slots::{Slot, Slots};
 use chestlight::outbox;
-use chestlight::show::NOTICE;
 use chestlight::show::oled::Oled;
 use chestlight::show::screen::{self, Geometry};
+use chestlight::show::{LedError, NOTICE, open_leds};
 use chestlight::tls;
 
 use super::{Failure, Outcome, choose_model, told, usage};
@@ -65,6 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         let found = format!("{} at {}:{} answers", pacs.ae_title, pacs.host, pacs.port);
         checks.push(("archive", outbox::echo(pacs).map(|()| found).map_err(|error| error.to_string())));
     }
+    checks.extend(config.lamps.iter().map(|lamps| ("lamps", lamp_lines(lamps))));
     checks.extend(config.screen.iter().map(|screen| ("screen", a_screen(screen))));
     checks.extend(config.oled.iter().map(|oled| ("OLED", an_oled(oled))));
     for (subject, finding) in &checks {
@@ -91,6 +93,18 @@ fn model(config: &Config) -> Finding {
     match &chosen.instead {
         None => Ok(found),
         Some(why) => Err(format!("{found}, but it is not the one that should read: {why}")),
+    }
+}
+
+fn lamp_lines(lamps: &Lamps) -> Finding {
+    let places = lamps.lines.places().into_iter().map(|(colour, place)| format!("{} on {place}", colour.name()));
+    let places = places.collect::<Vec<_>>().join(", ");
+    match open_leds(&lamps.lines) {
+        Ok(_) => Ok(places),
+        Err(LedError::Gpio(GpioError::Busy { consumer, .. })) if consumer == gpio::CONSUMER => {
+            Ok(format!("{places}: a running unit has them"))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod demo;
 pub mod export;
 pub mod fault;
+pub mod lamps;
 pub mod log;
 pub mod model;
 pub mod override_reading;

@@ -10,6 +10,7 @@ use chestlight::config::Config;
 use chestlight::daemon::{Daemon, DaemonError, Handle};
 use chestlight::health::SharedVitals;
 use chestlight::journal::JournalError;
+use chestlight::show::lamps::BlinkingLamps;
 use chestlight::show::{Panel, Terminal, oled, screen};
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -37,6 +38,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let names = io::stdout().is_terminal();
     let vitals = SharedVitals::default();
     let mut panel = Panel::new(vitals.clone()).with("terminal", Terminal::new(anstream::stdout(), names));
+    if let Some(lamps) = &config.lamps {
+        panel = panel.with("lamps", BlinkingLamps::start(lamps).context("no thread for the lamps can be had")?);
+    }
     if let Some(screen) = &config.screen {
         panel = panel.with("screen", screen::start(screen, &vitals).context("no thread for the screen can be had")?);
     }

@@ -1,6 +1,10 @@
 //! What the technician is shown, and where.
 
 pub mod display;
+pub mod lamps;
+mod led_gpiocdev;
+mod led_rppal;
+mod leds;
 pub mod oled;
 mod panel;
 mod persistent;
@@ -10,6 +14,7 @@ mod terminal;
 pub mod text;
 pub mod told;
 
+pub use leds::{LedError, Leds, open as open_leds};
 pub use panel::Panel;
 use persistent::Persistent;
 pub use terminal::{Terminal, style};
