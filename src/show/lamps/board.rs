@@ -8,6 +8,9 @@ use crate::show::Status;
 /// No film takes this long: whoever reads for longer has come to a stop.
 const LONGEST_READING: Duration = Duration::from_secs(300);
 
+/// How long a verdict hides a fault that is still there.
+const OVER_A_FAULT: Duration = Duration::from_secs(30);
+
 /// How the unit is, and what is shown over that for a while.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -73,7 +76,11 @@ impl Board {
     }
 
     fn ends(&self, over: Shown) -> Option<Instant> {
-        let stays = if over.signal == Signal::Reading { LONGEST_READING } else { self.verdict };
+        let stays = match (over.signal, self.rest.signal) {
+            (Signal::Reading, _) => LONGEST_READING,
+            (_, Signal::Fault) => self.verdict.min(OVER_A_FAULT),
+            _ => self.verdict,
+        };
         over.since.checked_add(stays)
     }
 }
@@ -107,7 +114,7 @@ mod tests {
                 &[(2, S::Normal), (3, S::Reading), (63, S::Refer)],
             ),
             (&[(1, &normal), (2, &fault)], &[(1, S::Normal), (2, S::Fault), (99, S::Fault)]),
-            (&[(1, &fault), (2, &normal)], &[(1, S::Fault), (2, S::Normal), (62, S::Fault)]),
+            (&[(1, &fault), (2, &normal)], &[(1, S::Fault), (2, S::Normal), (31, S::Normal), (32, S::Fault)]),
             (&[(1, &fault), (2, &normal), (3, &ready)], &[(3, S::Normal), (62, S::Ready)]),
             (&[(1, &normal), (2, &stopped)], &[(2, S::Stopped), (99, S::Stopped)]),
             (&[(1, &ready), (2, &reading)], &[(301, S::Reading), (302, S::Fault), (9_999, S::Fault)]),
