@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use chestlight::config::Config;
 use chestlight::show::display::last_word;
 use chestlight::show::oled::Oled;
-use chestlight::show::{NOTICE, screen};
+use chestlight::show::{NOTICE, lamps, screen};
 
 use super::{Failure, Outcome, usage};
 
-/// Show a fault on the screens of a unit that has ended by itself
+/// Show a fault on the lamps and screens of a unit that has ended by itself
 ///
 /// For systemd's ExecStopPost=: a unit that was killed cannot say so itself, and its last verdict would stay. Does
 /// nothing where systemd says that the unit ended as it should (SERVICE_RESULT=success).
@@ -22,7 +22,7 @@ pub struct Arguments {
     config: PathBuf,
 }
 
-/// Draws on every display of the configuration.
+/// Says it on every display of the configuration.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     let config = Config::read(&arguments.config).map_err(usage)?;
     if env::var_os("SERVICE_RESULT").is_some_and(|result| result == "success") {
@@ -30,6 +30,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         return Ok(Outcome::Well);
     }
     let mut shown: Vec<(&str, io::Result<()>)> = Vec::new();
+    if let Some(lamps) = &config.lamps {
+        shown.push(("lamps", lamps::last_word(lamps).map_err(io::Error::other)));
+    }
     if let Some(config) = &config.screen {
         let draw = screen::open(config).and_then(|mut screen| last_word(&mut screen, config.scene));
         shown.push(("screen", draw));
