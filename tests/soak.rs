@@ -3,7 +3,12 @@
 //! A run of the tests reads a few. `CHESTLIGHT_SOAK_READINGS=20000 CHESTLIGHT_SOAK_OUT=DIR` reads that many and leaves
 //! `soak.csv` and `soak.svg` in the folder (docs/performance.md).
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
 
 mod running_unit;
 

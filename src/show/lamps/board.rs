@@ -102,7 +102,8 @@ mod tests {
         let (normal, refer) = (Status::Recorded(row(Verdict::Normal)), Status::AlreadyRecorded(row(Verdict::Refer)));
         use Signal as S;
         // What is told at which second, and what is shown at which second; a verdict stays for 60.
-        let cases: [(&[(u64, &Status)], &[(u64, Signal)]); 9] = [
+        type At<'a, T> = &'a [(u64, T)];
+        let cases: [(At<'_, &Status>, At<'_, Signal>); 9] = [
             (&[], &[(0, S::Stopped)]),
             (&[(1, &ready)], &[(0, S::Stopped), (1, S::Ready), (9_999, S::Ready)]),
             (

@@ -1,6 +1,7 @@
 //! A card for the wall beside the lamps: every signal as it blinks, from the table that the lamps go by.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::{Pattern, SLOT, Signal};
 use crate::config::LampColour;
@@ -53,7 +54,7 @@ fn row(svg: &mut String, signal: Signal, lamps: &[LampColour], y: u32) {
         svg,
         "<circle cx=\"32\" cy=\"{middle}\" r=\"11\" fill=\"{}\" stroke=\"#3b4048\">{}</circle>\n\
          <text x=\"54\" y=\"{}\" font-weight=\"bold\">{}</text>\n<text x=\"54\" y=\"{}\" font-size=\"12\">{which}: {}</text>",
-        if pattern.is_lit(SLOT * 0) { fill } else { DARK },
+        if pattern.is_lit(Duration::ZERO) { fill } else { DARK },
         animation(pattern, fill),
         middle - 3,
         signal.words(),
