@@ -243,6 +243,7 @@ mod tests {
             assert_eq!(next(&told), [false; 3]);
         }
         assert!(lamps.check().is_ok());
+        assert_eq!(next(&told), [false, false, true]);
         lamps.show(&Status::Stopped).unwrap();
         drop(lamps);
         assert_eq!(told.iter().last(), Some(vec![false; 3]));
