@@ -104,6 +104,7 @@ impl<'t> Reader<'t> {
     /// The section with what is wrong in it told; `None` where there is none.
     pub(super) fn lamps(&mut self, root: &mut Section<'t>) -> Option<Lamps> {
         let at = root.table.get("lamps")?.span().start;
+        let before = self.problems.len();
         let mut section = self.section(root, "lamps");
         let driver = self.text(&mut section, "driver", "\"gpiocdev\" or \"rppal\"", |text| match text {
             "gpiocdev" => Some(Driver::Gpiocdev),
@@ -111,7 +112,6 @@ impl<'t> Reader<'t> {
             _ => None,
         });
         let verdict = self.whole_number(&mut section, "verdict_seconds", 1..=3_600, 600);
-        let before = self.problems.len();
         let lines = match driver.unwrap_or(Driver::Gpiocdev) {
             Driver::Gpiocdev => LampLines::Gpiocdev(self.each_lamp(&mut section, Self::gpio_line)),
             Driver::Rppal => LampLines::Rppal(self.each_lamp(&mut section, Self::raspberry_pin)),
