@@ -1,13 +1,13 @@
 //! The thread that attends a camera: waits for orders or looks for a new film, takes it, and comes back to a camera that
 //! was pulled. It works on any [`Source`].
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
 use super::error::CameraError;
 use super::frame::{self, DecodeJpeg, GreyFrame, Layout};
@@ -181,6 +181,7 @@ impl Attended {
             is_taking: Arc::clone(&trigger.taking),
             stop: Arc::clone(&stop),
             retry: Retry::default(),
+            not_kept: Retry::default(),
         };
         thread::Builder::new().name("camera".into()).spawn(move || {
             attendant.run();
@@ -217,6 +218,8 @@ struct Attendant {
     is_taking: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     retry: Retry,
+    /// A film lies there that could not be kept.
+    not_kept: Retry,
 }
 
 impl Attendant {
@@ -301,22 +304,29 @@ impl Attendant {
             if self.order.is_none() && look_at.is_some_and(|look_at| frame.at < look_at) {
                 continue;
             }
+            let at = frame.at;
             let Some(grey) = grey(frame, &self.taking, &mut unusable)? else { continue };
-            look_at = Some(frame.at + LOOK_EVERY);
+            look_at = Some(at + LOOK_EVERY);
             let seen = Thumbnail::of(&grey, &self.taking.view);
             let is_new = self.still.as_mut().is_some_and(|still| still.look(seen));
-            if self.order.is_none() && !is_new {
-                continue;
-            }
-            let taken = self.take(&grey);
-            if let Some(still) = &mut self.still {
-                match &taken {
-                    Ok(()) => still.took(),
-                    Err(_) if is_new => still.failed(),
-                    Err(_) => {}
+            let taken = if self.order.is_some() || is_new { self.take(&grey) } else { Ok(()) };
+            match taken {
+                Ok(()) if self.not_kept.is_failing() => {
+                    // It was kept after all, or it was taken away.
+                    self.not_kept.succeeded();
+                    self.works(frames.mode());
                 }
+                Ok(()) => {}
+                // The camera is well, so it goes on looking; the film is told again by its next look.
+                Err(error @ CameraError::NotKept(_)) if self.order.is_none() => {
+                    let now = Instant::now();
+                    self.not_kept.failed(now);
+                    look_at = self.not_kept.at().map(|again| at + again.saturating_duration_since(now));
+                    self.still.iter_mut().for_each(StillFilm::failed);
+                    (self.tell)(Err(error.to_string()));
+                }
+                Err(error) => return Err(error),
             }
-            taken?;
         }
         Ok(())
     }
@@ -324,11 +334,13 @@ impl Attendant {
     /// Makes a film of a frame, keeps it, and answers the order in hand. An error leaves the order there.
     fn take(&mut self, frame: &GreyFrame) -> Result<(), CameraError> {
         self.is_taking.store(true, Ordering::Relaxed);
-        let png = self.taking.view.film(frame).png()?;
-        let digest = (self.keep)(&png).map_err(CameraError::NotKept)?;
+        let png = self.taking.view.film(frame).png();
+        let kept = png.map_err(CameraError::from).and_then(|png| (self.keep)(&png).map_err(CameraError::NotKept));
         self.is_taking.store(false, Ordering::Relaxed);
+        let digest = kept?;
         log::info!("film {digest} came from the camera");
-        if let Some(order) = mem::take(&mut self.order) {
+        self.still.iter_mut().for_each(StillFilm::took);
+        if let Some(order) = self.order.take() {
             order.answer(Ok(digest));
         }
         Ok(())
@@ -615,6 +627,7 @@ mod tests {
         assert!(desk.hears(false).contains("nearly full"));
         desk.see(Scene::Film, 4);
         desk.kept.recv().unwrap();
+        assert_eq!(desk.told.recv().unwrap(), Ok("fake".into()), "the fault stays until then, without a word between");
     }
 
     #[test]
