@@ -24,7 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{Answer, Request, Server};
 use crate::drift;
 use crate::fault;
-use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals};
+use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, Sensors, SharedVitals, Warning};
 use crate::intake::camera::attendant::Trigger;
 use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
@@ -68,6 +68,8 @@ enum Event {
     Camera(Result<String, String>),
     /// The camera's button works, or does not.
     Button(Result<(), String>),
+    /// The board has another warning than before.
+    Board,
     /// The configuration was read again.
     Configuration(Box<Result<Config, ConfigError>>),
     /// End after the film in hand.
@@ -110,6 +112,9 @@ pub enum DaemonError {
     /// Results cannot be sent.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The sensors have no thread.
+    #[error("there is no thread for the sensors: {0}")]
+    Sensors(io::Error),
     /// The DICOM listener has no thread.
     #[error("there is no thread for the DICOM listener: {0}")]
     Listener(io::Error),
@@ -284,6 +289,11 @@ impl Daemon {
         }
         self.listener = reception::start(&self.config, &self.bounds, self.spool.landing(), &self.sender)
             .map_err(DaemonError::Listener)?;
+        let (bounds, sender) = (Arc::clone(&self.bounds), self.sender.clone());
+        let changed = move || drop(sender.send(Event::Board));
+        let min_free = move || bounds.min_free();
+        let (state, vitals) = (self.config.state.clone(), self.vitals.clone());
+        let _sensors = Sensors::start(fault::sys(), state, vitals, min_free, changed).map_err(DaemonError::Sensors)?;
         loop {
             if Instant::now() >= self.look_at {
                 self.look();
@@ -369,6 +379,7 @@ impl Daemon {
                 let wrong = format!("the camera's button: {wrong}");
                 self.failed(Part::Button, wrong, "check its wires; films are taken by: chestlight capture");
             }
+            Event::Board => self.resting = false,
             Event::Configuration(read) => match self.reconfigure(*read) {
                 Ok(()) => log::info!("the configuration was read again and is in use"),
                 Err(error) => log::error!("the old configuration stays in use: {error}"),
@@ -541,14 +552,17 @@ impl Daemon {
             let begun = self.begun.as_ref().map(|note| (note.message.clone(), JOURNAL_ADVICE));
             let behind = self.behind.as_ref().map(|wrong| (wrong.clone(), CLOCK_ADVICE));
             let unusual = drift.as_ref().map(|drift| (drift.to_string(), "see: chestlight log drift"));
-            let warnings: Vec<(String, &str)> = [begun, behind, unusual].into_iter().flatten().collect();
+            // What the board says comes first: it may end the readings before long.
+            let board = self.vitals.read().board_warnings().into_iter();
+            let board = board.map(|Warning { wrong, advice }| (wrong, advice));
+            let films = [begun, behind, unusual].into_iter().flatten();
             let told =
-                |(wrong, advice): &(String, &str)| FaultVitals { wrong: wrong.clone(), advice: (*advice).into() };
+                |(wrong, advice): (String, &str)| FaultVitals { wrong, advice: advice.into() };
             self.vitals.update(|vitals| {
-                vitals.drift = drift.map(|drift| drift.to_string());
-                vitals.warnings = warnings.iter().map(told).collect();
+                vitals.drift = drift.as_ref().map(ToString::to_string);
+                vitals.warnings = films.clone().map(told).collect();
             });
-            self.panel.show(&match warnings.into_iter().next() {
+            self.panel.show(&match board.chain(films).next() {
                 None => Status::Ready,
                 Some((wrong, advice)) => Status::Warning { wrong, advice },
             });

@@ -1,7 +1,8 @@
 //! Points at which the crash tests kill the program. Nothing of it is left in a program that is built for use.
 //!
 //! With the cargo feature `fault-injection` (turned on by the tests alone) the environment variable
-//! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
+//! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent. And
+//! the board's sensors are then those of a tree that the test has made.
 
 /// Points at a start.
 pub const START_POINTS: [&str; 4] =
@@ -69,4 +70,16 @@ pub fn point(name: &'static str) {
     {
         std::process::abort();
     }
+}
+
+/// Where the kernel shows the board's sensors.
+#[cfg(not(feature = "fault-injection"))]
+pub fn sys() -> std::path::PathBuf {
+    "/sys".into()
+}
+
+/// The tree of sensors that `CHESTLIGHT_SYS` names, else none: no test may depend on how warm its machine is.
+#[cfg(feature = "fault-injection")]
+pub fn sys() -> std::path::PathBuf {
+    std::env::var_os("CHESTLIGHT_SYS").map_or_else(|| "/dev/null".into(), Into::into)
 }

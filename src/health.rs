@@ -1,5 +1,6 @@
 //! Is the unit fit to read? Each answer with what to do about it.
 
+mod sensors;
 mod vitals;
 
 use std::fs;
@@ -8,7 +9,10 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use vitals::{DiscVitals, FaultVitals, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals};
+pub use sensors::{Sensed, Sensors, sense};
+pub use vitals::{
+    DiscVitals, FaultVitals, HOT, LOW_BATTERY, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals, Warning,
+};
 
 /// What is wrong with a folder.
 #[derive(Debug, Error)]
@@ -53,8 +57,17 @@ pub fn check_folder(folder: &Path) -> Result<(), FolderError> {
 /// # Errors
 /// What the system said.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    space(folder).map(|(free, _)| free)
+}
+
+/// Bytes free for this user, and bytes in all, on a folder's disc.
+///
+/// # Errors
+/// What the system said.
+pub fn space(folder: &Path) -> io::Result<(u64, u64)> {
     let disc = rustix::fs::statvfs(folder)?;
-    Ok(disc.f_bavail.saturating_mul(disc.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(disc.f_frsize);
+    Ok((bytes(disc.f_bavail), bytes(disc.f_blocks)))
 }
 
 #[cfg(test)]

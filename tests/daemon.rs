@@ -77,6 +77,22 @@ fn a_copy_of_a_film_that_was_read_is_told_and_not_read_again() {
 }
 
 #[test]
+fn a_board_that_is_hot_asks_for_attention_and_reads_on() {
+    let site = Site::new("");
+    let zone = site.path("sys/class/thermal/thermal_zone0");
+    fs::create_dir_all(&zone).unwrap();
+    fs::write(zone.join("temp"), "85000\n").unwrap();
+    let mut unit = site.start_with(&[("CHESTLIGHT_SYS", site.path("sys").to_str().unwrap())]);
+    let told = unit.wait_for("CHECK");
+    assert!(told.contains("the board is at 85 degrees Celsius"), "{told}");
+    site.put_in("a.png", b"no film");
+    unit.wait_for("reading 1 of");
+    unit.wait_for("CHECK");
+    unit.stop();
+    site.assert_at_rest(&[("a.png", b"no film")]);
+}
+
+#[test]
 fn a_reading_can_be_overridden_while_the_unit_runs_and_when_it_does_not() {
     let site = Site::new("");
     let (first, second) = (film(1, ImageFormat::Png), film(2, ImageFormat::Png));

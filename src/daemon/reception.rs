@@ -28,6 +28,11 @@ impl Bounds {
         Arc::new(bounds)
     }
 
+    /// Bytes that must stay free on the disc.
+    pub(super) fn min_free(&self) -> u64 {
+        self.min_free.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set(&self, config: &Config) {
         self.min_free.store(config.min_free, Ordering::Relaxed);
         self.max_bytes.store(config.limits.max_bytes, Ordering::Relaxed);

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::Row;
 
+/// From here on a board is too hot, degrees Celsius: a Raspberry Pi begins to slow itself down.
+pub const HOT: f32 = 80.0;
+/// Up to here a battery is low, percent: time to end what is in hand and find a socket.
+pub const LOW_BATTERY: u8 = 15;
+
 /// What is known of the unit. It names no film and no patient.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Vitals {
@@ -35,6 +40,40 @@ pub struct Vitals {
     pub battery_percent: Option<u8>,
     /// Whether the wall clock was set by something that knows the time since the board started.
     pub clock_trusted: bool,
+}
+
+/// Something that stops no reading yet and wants somebody's attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What is unusual.
+    pub wrong: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+impl Vitals {
+    /// What deserves attention of the disc, the heat and the power. The films' own drift is told apart.
+    pub fn board_warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        let mut warn = |wrong, advice| warnings.push(Warning { wrong, advice });
+        if let Some(percent) = self.battery_percent.filter(|percent| *percent <= LOW_BATTERY) {
+            warn(format!("the battery is at {percent}%"), "connect the charger, or shut the unit down");
+        }
+        // Twice what must stay free, so that there is time before films are left in the inbox.
+        if let Some(disc) = self.disc.filter(|disc| disc.free_bytes < disc.min_free_bytes.saturating_mul(2)) {
+            let (free, least) = (disc.free_bytes >> 20, disc.min_free_bytes >> 20);
+            let wrong = format!("{free} MiB are free on the disc, and below {least} MiB no film is read");
+            warn(wrong, "export the readings and move old films out of archive/");
+        }
+        if let Some(celsius) = self.celsius.filter(|celsius| *celsius >= HOT) {
+            warn(format!("the board is at {celsius:.0} degrees Celsius"), "give it air and shade; clean its fan");
+        }
+        if self.throttled == Some(true) {
+            let wrong = "the board has slowed itself down: it is hot or its power supply is weak";
+            warn(wrong.to_owned(), "give it air, and use the power supply and the cable that came with it");
+        }
+        warnings
+    }
 }
 
 /// Which model reads.
@@ -110,5 +149,34 @@ impl SharedVitals {
     /// Changes what is known.
     pub fn update(&self, change: impl FnOnce(&mut Vitals)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_begin_where_they_are_said_to() {
+        let disc = |free| Some(DiscVitals { free_bytes: free, total_bytes: 100, min_free_bytes: 10 });
+        let none = Vitals::default();
+        for (vitals, words) in [
+            (none.clone(), &[][..]),
+            (Vitals { celsius: Some(79.9), throttled: Some(false), battery_percent: Some(16), ..none.clone() }, &[]),
+            (Vitals { disc: disc(20), ..none.clone() }, &[]),
+            (Vitals { disc: disc(19), ..none.clone() }, &["MiB are free"]),
+            (Vitals { celsius: Some(HOT), ..none.clone() }, &["80 degrees"]),
+            (Vitals { battery_percent: Some(LOW_BATTERY), ..none.clone() }, &["at 15%"]),
+            (
+                Vitals { throttled: Some(true), battery_percent: Some(0), ..none.clone() },
+                &["battery is at 0%", "slowed itself down"],
+            ),
+        ] {
+            let told = vitals.board_warnings();
+            assert_eq!(told.len(), words.len(), "{told:?}");
+            for (warning, words) in told.iter().zip(words) {
+                assert!(warning.wrong.contains(words), "{told:?}");
+            }
+        }
     }
 }

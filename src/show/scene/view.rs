@@ -9,16 +9,11 @@ use super::Scene;
 use super::icon::Icon;
 use crate::config::FilmTag;
 use crate::explain::Picture;
-use crate::health::Vitals;
+use crate::health::{HOT, LOW_BATTERY, Vitals};
 use crate::journal::Row;
 use crate::language::{Language, Message, advice};
 use crate::show::told::{ShownReading, Subject};
 use crate::verdict::{Class, Verdict};
-
-/// A board that is this hot will soon be slower, degrees Celsius.
-const HOT: f32 = 80.0;
-/// A battery that is this empty should be charged, percent.
-const LOW: u8 = 15;
 
 /// What something on a screen means; it has a colour and an icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -282,7 +277,7 @@ fn warnings(vitals: &Vitals, language: Language) -> Vec<String> {
         (disc_low, Message::DiscNearlyFull),
         (vitals.celsius.is_some_and(|celsius| celsius >= HOT), Message::Hot),
         (vitals.throttled == Some(true), Message::Slowed),
-        (vitals.battery_percent.is_some_and(|percent| percent <= LOW), Message::BatteryLow),
+        (vitals.battery_percent.is_some_and(|percent| percent <= LOW_BATTERY), Message::BatteryLow),
         (camera_fails, Message::CameraFails),
         (vitals.displays.iter().any(|display| display.wrong.is_some()), Message::DisplayFails),
         (vitals.drift.is_some(), Message::UnusualFilms),
@@ -306,7 +301,7 @@ fn gauges(vitals: &Vitals, language: Language) -> Vec<Gauge> {
         gauges.push(Gauge { icon: Icon::Heat, words: format!("{celsius:.0} °C"), alarm: celsius >= HOT });
     }
     if let Some(percent) = vitals.battery_percent {
-        gauges.push(Gauge { icon: Icon::Battery, words: format!("{percent}%"), alarm: percent <= LOW });
+        gauges.push(Gauge { icon: Icon::Battery, words: format!("{percent}%"), alarm: percent <= LOW_BATTERY });
     }
     if vitals.waiting > 0 {
         let words = format!("{} {}", Message::Waiting.words(language), vitals.waiting);
