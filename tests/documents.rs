@@ -104,12 +104,18 @@ fn every_command_says_that_this_is_no_diagnosis() {
     let drawn = site.path("screens");
     let drawn = drawn.to_str().unwrap();
 
+    let bundle = site.path("bundle.tar");
+    let bundle = bundle.to_str().unwrap();
+
     let words = |line: &'static str| line.split(' ').collect::<Vec<_>>();
     let mut lines = vec![
         vec!["classify", archived],
         vec!["bench", "--films", "1", archived],
         words("check"),
         words("fault"),
+        words("status"),
+        words("status --json"),
+        vec!["support-bundle", bundle],
         words("demo --films 1"),
         vec!["screens", "--size", "128x64", drawn],
         words("log list"),

@@ -42,14 +42,24 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             return Err(usage(anyhow::anyhow!("nothing else can be checked without a valid configuration")));
         }
     };
-    let path = arguments.config.display();
+    let path = arguments.config.display().to_string();
+    let checks = findings(&config, &path);
+    for (subject, finding) in &checks {
+        print(subject, finding);
+    }
+    let failed = checks.iter().filter(|(_, finding)| finding.is_err()).count();
+    Ok(if failed == 0 { Outcome::Well } else { Outcome::Refused })
+}
+
+/// Every check of a valid configuration that was read from `path`, whatever the others found.
+pub fn findings(config: &Config, path: &str) -> Vec<(&'static str, Finding)> {
     let mut checks: Vec<(&str, Finding)> = vec![
         ("configuration", Ok(format!("{path} is valid"))),
-        ("model", model(&config)),
-        ("slots", slots(&config)),
+        ("model", model(config)),
+        ("slots", slots(config)),
         ("inbox", folder(&config.inbox)),
         ("state", state(&config.state)),
-        ("free space", free_space(&config)),
+        ("free space", free_space(config)),
         ("clock", time(SystemTime::now())),
     ];
     if let Some(camera) = &config.camera {
@@ -69,11 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     checks.extend(config.lamps.iter().map(|lamps| ("lamps", lamp_lines(lamps))));
     checks.extend(config.screen.iter().map(|screen| ("screen", a_screen(screen))));
     checks.extend(config.oled.iter().map(|oled| ("OLED", an_oled(oled))));
-    for (subject, finding) in &checks {
-        print(subject, finding);
-    }
-    let failed = checks.iter().filter(|(_, finding)| finding.is_err()).count();
-    Ok(if failed == 0 { Outcome::Well } else { Outcome::Refused })
+    checks
 }
 
 fn print(subject: &str, finding: &Finding) {

@@ -16,6 +16,8 @@ pub mod model;
 pub mod override_reading;
 pub mod run;
 pub mod screens;
+pub mod status;
+pub mod support_bundle;
 
 use std::path::Path;
 use std::process::ExitCode;

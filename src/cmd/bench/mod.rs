@@ -1,6 +1,6 @@
 //! `chestlight bench`: what each room and each layer of the network costs on this machine.
 
-mod machine;
+pub mod machine;
 mod report;
 
 use std::fs;
