@@ -1,7 +1,7 @@
 //! `chestlight support-bundle`: what helps a stranger to help, in one archive that names no patient and no film.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
