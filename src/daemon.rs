@@ -556,8 +556,7 @@ impl Daemon {
             let board = self.vitals.read().board_warnings().into_iter();
             let board = board.map(|Warning { wrong, advice }| (wrong, advice));
             let films = [begun, behind, unusual].into_iter().flatten();
-            let told =
-                |(wrong, advice): (String, &str)| FaultVitals { wrong, advice: advice.into() };
+            let told = |(wrong, advice): (String, &str)| FaultVitals { wrong, advice: advice.into() };
             self.vitals.update(|vitals| {
                 vitals.drift = drift.as_ref().map(ToString::to_string);
                 vitals.warnings = films.clone().map(told).collect();
