@@ -153,7 +153,7 @@ fn a_support_bundle_names_no_patient_film_or_place_wherever_their_names_stand() 
         ("status.json", "\"running\": false"),
         ("checks.txt", "FAIL  inbox  (taken out) does not exist"),
         ("journal.json", "\"readings\": 1"),
-        ("journal.json", "whole, 2 rows, 1 of them overrides"),
+        ("journal.json", "whole, 1 readings, 1 overrides"),
         ("model.toml", "chestlight-lite0"),
         ("log.txt", "the inbox (taken out) is gone"),
         ("log.txt", "films wait in the spool"),

@@ -174,7 +174,9 @@ impl Figures {
     fn count(&mut self, config: &Config) -> Result<(), JournalError> {
         let journal = Journal::open_read_only(&config.journal())?;
         self.chain = Some(match journal.verify()? {
-            Ok(whole) => format!("whole, {} rows, {} of them overrides", whole.rows, whole.overrides),
+            Ok(whole) => {
+                format!("whole, {} readings, {} overrides, {} notes", whole.readings, whole.overrides, whole.notes)
+            }
             Err(broken) => format!("BROKEN: {broken}"),
         });
         journal.for_each(None, |row| {
