@@ -151,6 +151,8 @@ struct Drawing {
 }
 
 impl Display for Watched {
+    const HAS_PAGES: bool = false;
+
     fn draw(&mut self, scene: &Scene<'_>, words: &mut Typesetter) -> io::Result<()> {
         self.framebuffer.draw(scene, words)?;
         let reading = match scene.told.subject(scene.now) {

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_secs(5);
 
 /// Something that scenes are drawn on.
 pub trait Display {
+    /// Whether it is so small that pages take turns on it.
+    const HAS_PAGES: bool;
+
     /// Shows a scene.
     ///
     /// # Errors
@@ -196,7 +199,7 @@ impl Artist {
             }
             None => display.insert(open()?),
         };
-        let likeness = scene.likeness();
+        let likeness = scene.likeness(D::HAS_PAGES);
         if drawn.as_ref() != Some(&likeness) {
             display.draw(scene, &mut self.words)?;
             *drawn = Some(likeness);
@@ -227,6 +230,8 @@ mod tests {
     }
 
     impl Display for Loose {
+        const HAS_PAGES: bool = false;
+
         fn draw(&mut self, scene: &Scene<'_>, _: &mut Typesetter) -> io::Result<()> {
             self.plugged()?;
             let subject = match scene.told.subject(scene.now) {

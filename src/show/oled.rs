@@ -151,6 +151,8 @@ impl<I: I2c> Oled<I> {
 }
 
 impl<I: I2c> Display for Oled<I> {
+    const HAS_PAGES: bool = true;
+
     fn draw(&mut self, scene: &Scene<'_>, words: &mut Typesetter) -> io::Result<()> {
         let mut pages = Pages([[0; WIDTH]; PAGES]);
         let Ok(()) = scene.draw_mono(words, &mut pages);

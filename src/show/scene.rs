@@ -45,8 +45,8 @@ pub struct Scene<'a> {
 pub struct Likeness {
     view: View,
     care: Care,
-    page: u64,
-    changes: u64,
+    /// Of a screen on which pages take turns.
+    page: Option<u64>,
 }
 
 impl Scene<'_> {
@@ -75,9 +75,9 @@ impl Scene<'_> {
         self.care().dim
     }
 
-    /// To compare with that of the scene that was drawn last.
-    pub fn likeness(&self) -> Likeness {
-        Likeness { view: View::of(self), care: self.care(), page: self.page(), changes: self.told.changes() }
+    /// To compare with that of the scene that was drawn last; on a screen on which pages take turns, or not.
+    pub fn likeness(&self, pages: bool) -> Likeness {
+        Likeness { view: View::of(self), care: self.care(), page: pages.then(|| self.page()) }
     }
 
     fn care(&self) -> Care {
@@ -89,5 +89,41 @@ impl Scene<'_> {
     /// Which of the pages that take turns on a small screen is to be seen.
     fn page(&self) -> u64 {
         self.on.as_secs() / mono::PAGE.as_secs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FilmTag;
+    use crate::health::DiscVitals;
+    use crate::language::Language;
+    use crate::show::Status;
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn a_scene_changes_with_what_is_told_the_minute_and_the_figures_and_not_with_every_second() {
+        let (start, vitals) = (Instant::now(), Vitals::default());
+        let settings = SceneSettings { language: Language::English, film: FilmTag::Number, dim_after: None };
+        let mut told = Told::new(start);
+        told.tell(&Status::Ready, start);
+        let scene = |told: &Told, vitals: &Vitals, second: i64, pages| {
+            let later = Duration::from_secs(second.unsigned_abs());
+            let clock = Timestamp::from_second(second).unwrap().to_zoned_datetime(TimeZone::UTC);
+            Scene { told, vitals, settings, clock, now: start + later, on: later }.likeness(pages)
+        };
+        let first = scene(&told, &vitals, 0, false);
+        for second in [1, 7, 59] {
+            assert_eq!(scene(&told, &vitals, second, false), first, "{second}");
+        }
+        assert_ne!(scene(&told, &vitals, 60, false), first, "the clock");
+        assert_ne!(scene(&told, &vitals, 7, true), scene(&told, &vitals, 0, true), "the next page");
+        let disc = |free_bytes| Some(DiscVitals { free_bytes, total_bytes: 9_000_000_000, min_free_bytes: 1 });
+        let fuller = |free| scene(&told, &Vitals { disc: disc(free), ..Vitals::default() }, 0, false);
+        assert_eq!(fuller(5_200_000_000), fuller(5_100_000_000));
+        assert_ne!(fuller(5_200_000_000), fuller(4_900_000_000));
+        told.tell(&Status::Stopped, start);
+        assert_ne!(scene(&told, &vitals, 0, false), first);
     }
 }

@@ -190,6 +190,8 @@ impl Framebuffer {
 }
 
 impl Display for Framebuffer {
+    const HAS_PAGES: bool = false;
+
     fn draw(&mut self, scene: &Scene<'_>, words: &mut Typesetter) -> io::Result<()> {
         let mut frame = Picture::new(self.geometry.width, self.geometry.height);
         let Ok(()) = scene.draw(words, &mut frame);

@@ -155,7 +155,7 @@ impl<D: DrawTarget<Color = Rgb888>> Page<'_, D> {
         let margin = self.units(2.0).min(area.size.height / 10);
         let mut room = area.inside(margin);
         // Beside a film the words need the whole width, and the icon stands beside what to do.
-        let narrow = area.size.width < area.size.height * 13 / 5;
+        let narrow = area.size.width < area.size.height * 16 / 5;
         let share = match (view.line.is_empty(), narrow) {
             (true, false) => 0,
             (_, true) => 33,
