@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{Config, Gpu};
 use crate::cores;
 use crate::fault;
 use crate::model::slots::{Record, Signed, Slot, SlotError, Slots};
-use crate::model::{EngineOptions, KeyError, LoadError, Model, TrustedKeys, shipped};
+use crate::model::{EngineKind, EngineOptions, KeyError, LoadError, Model, TrustedKeys, shipped};
 use crate::self_test;
 
 /// Where a model comes from.
@@ -83,7 +83,8 @@ pub enum Deaths {
 
 /// How a unit of this configuration runs the network.
 pub fn engine_options(config: &Config) -> EngineOptions {
-    EngineOptions { threads: config.threads.unwrap_or_else(cores::big), ..EngineOptions::default() }
+    let kind = if config.gpu == Gpu::Yes { EngineKind::Cuda } else { EngineKind::Auto };
+    EngineOptions { kind, threads: config.threads.unwrap_or_else(cores::big) }
 }
 
 /// The keys that a unit trusts; none where its configuration names none.
@@ -145,7 +146,7 @@ pub fn at_start(config: &Config, deaths: Deaths) -> Result<Chosen, ChooseError> 
 /// [`ChooseError`].
 pub fn again(config: &Config, before: &Config, reads: &Origin) -> Result<Option<Chosen>, ChooseError> {
     let slots = Slots::new(&config.state);
-    let may_stay = *reads == Origin::Shipped && config.threads == before.threads;
+    let may_stay = *reads == Origin::Shipped && config.threads == before.threads && config.gpu == before.gpu;
     if config.model.is_none() && slots.record()?.active.is_none() && may_stay {
         return Ok(None);
     }

@@ -41,6 +41,8 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// Threads that the network of one film uses; as many as there are big cores when absent.
     pub threads: Option<NonZeroUsize>,
+    /// Whether the network runs on a GPU.
+    pub gpu: Gpu,
     /// The public key, or the folder of public keys, whose signed models may be installed.
     pub trusted_keys: Option<PathBuf>,
     /// Time between two looks at the inbox.
@@ -61,6 +63,19 @@ pub struct Config {
     pub screen: Option<Screen>,
     /// The small display; absent where there is none.
     pub oled: Option<Oled>,
+}
+
+/// Whether the network runs on a GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gpu {
+    /// It runs on the CPU.
+    #[default]
+    No,
+    /// It runs on the GPU, and on the CPU whenever that fails.
+    Yes,
+    /// It should, but a trial has failed, and why; the CPU runs it. No configuration says so: whoever made the trial
+    /// writes it here.
+    Failed(String),
 }
 
 /// One mistake in a configuration.
@@ -147,6 +162,7 @@ impl Config {
         let state = reader.folder(&mut root, "state", base);
         let model = reader.path(&mut root, "model", base);
         let threads = reader.whole_number(&mut root, "threads", 1..=64, 0);
+        let gpu = if reader.truth(&mut root, "gpu", false) { Gpu::Yes } else { Gpu::No };
         let trusted_keys = reader.path(&mut root, "trusted_keys", base);
         let rescan = reader.whole_number(&mut root, "rescan_seconds", 1..=3_600, 2);
         let min_free = reader.whole_number(&mut root, "min_free_mib", 1..=1 << 20, 256);
@@ -172,6 +188,7 @@ impl Config {
                 state: state.path,
                 model: model.map(|model| model.path),
                 threads: usize::try_from(threads).ok().and_then(NonZeroUsize::new),
+                gpu,
                 trusted_keys: trusted_keys.map(|keys| keys.path),
                 rescan: Duration::from_secs(rescan),
                 limits: Limits {

@@ -20,11 +20,11 @@ use thiserror::Error;
 
 use crate::choose::{self, ChooseError, Chosen};
 use crate::clock::{self, Clock};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Gpu};
 use crate::control::{Answer, Request, Server};
 use crate::drift;
 use crate::fault;
-use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, Sensors, SharedVitals, Warning};
+use crate::health::{FaultVitals, LastReading, ModelVitals, PartVitals, Sensors, Service, SharedVitals, Warning};
 use crate::intake::camera::attendant::Trigger;
 use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
@@ -182,6 +182,7 @@ pub struct Daemon {
     journal: Journal,
     panel: Panel,
     vitals: SharedVitals,
+    service: Service,
     sender: SyncSender<Event>,
     events: Receiver<Event>,
     folder: Folder,
@@ -240,6 +241,7 @@ impl Daemon {
             folder: watched(&config.inbox, &sender),
             panel,
             vitals,
+            service: Service::from_environment(),
             look_at: Instant::now(),
             look_retry: Retry::default(),
             look_failed: false,
@@ -294,6 +296,7 @@ impl Daemon {
         let min_free = move || bounds.min_free();
         let (state, vitals) = (self.config.state.clone(), self.vitals.clone());
         let _sensors = Sensors::start(fault::sys(), state, vitals, min_free, changed).map_err(DaemonError::Sensors)?;
+        self.service.ready();
         loop {
             if Instant::now() >= self.look_at {
                 self.look();
@@ -304,6 +307,8 @@ impl Daemon {
             };
             self.panel.flush(Instant::now());
             self.tell_vitals();
+            let status = self.faults.values().next().map_or("reading films as they come", |(wrong, _)| wrong.as_str());
+            self.service.progress(Instant::now(), status);
             let mut patience = if busy { Duration::ZERO } else { self.patience() };
             // Bounded, so that a busy inbox cannot keep films waiting.
             for _ in 0..MOST_EVENTS {
@@ -312,6 +317,7 @@ impl Daemon {
                 match self.handle(event) {
                     ControlFlow::Continue(()) => {}
                     ControlFlow::Break(None) => {
+                        self.service.stopping();
                         self.show(Status::Stopped);
                         log::info!("told to stop; {} films wait in the spool", self.films.len());
                         return Ok(());
@@ -325,11 +331,18 @@ impl Daemon {
 
     fn tell_vitals(&self) {
         let Chosen { model, origin, instead } = &self.chosen;
+        let engine = &model.engine;
         let model = ModelVitals {
             name: model.manifest.name.clone(),
             digest: model.manifest.digest.clone(),
             origin: origin.to_string(),
             instead: instead.clone(),
+        };
+        let part = |wrong| PartVitals { name: "GPU".into(), wrong };
+        let gpu = match &self.config.gpu {
+            Gpu::No => None,
+            Gpu::Yes => Some(part(engine.offload_wrong())),
+            Gpu::Failed(wrong) => Some(part(Some(wrong.clone()))),
         };
         let faults = self.faults.values();
         let faults = faults.map(|(wrong, advice)| FaultVitals { wrong: wrong.clone(), advice: (*advice).to_owned() });
@@ -337,6 +350,7 @@ impl Daemon {
         let displays = displays.map(|(name, wrong)| PartVitals { name: name.into(), wrong: wrong.map(str::to_owned) });
         self.vitals.update(|vitals| {
             vitals.model = Some(model);
+            vitals.gpu = gpu;
             vitals.waiting = self.films.len();
             vitals.faults = faults.collect();
             vitals.displays = displays.collect();
@@ -355,7 +369,7 @@ impl Daemon {
         // Films that wait come first, so tidying has to wait as well.
         let tidy_at = self.films.is_empty().then(|| self.tidying.at(&self.config.storage)).flatten();
         let next = [films_at, self.panel.retry_at(), tidy_at].into_iter().flatten().fold(self.look_at, Instant::min);
-        next.saturating_duration_since(Instant::now())
+        next.saturating_duration_since(Instant::now()).min(self.service.patience())
     }
 
     /// Breaks when the daemon has to end: told to, or by an error.
@@ -380,10 +394,14 @@ impl Daemon {
                 self.failed(Part::Button, wrong, "check its wires; films are taken by: chestlight capture");
             }
             Event::Board => self.resting = false,
-            Event::Configuration(read) => match self.reconfigure(*read) {
-                Ok(()) => log::info!("the configuration was read again and is in use"),
-                Err(error) => log::error!("the old configuration stays in use: {error}"),
-            },
+            Event::Configuration(read) => {
+                self.service.reloading();
+                match self.reconfigure(*read) {
+                    Ok(()) => log::info!("the configuration was read again and is in use"),
+                    Err(error) => log::error!("the old configuration stays in use: {error}"),
+                }
+                self.service.ready();
+            }
             Event::Stop => return ControlFlow::Break(None),
         }
         ControlFlow::Continue(())
@@ -805,6 +823,7 @@ mod tests {
             state,
             model: None,
             threads: None,
+            gpu: Gpu::No,
             trusted_keys: None,
             rescan,
             limits: Limits::default(),

@@ -1,8 +1,9 @@
 //! Points at which the crash tests kill the program. Nothing of it is left in a program that is built for use.
 //!
 //! With the cargo feature `fault-injection` (turned on by the tests alone) the environment variable
-//! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent. And
-//! the board's sensors are then those of a tree that the test has made.
+//! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
+//! `CHESTLIGHT_HANG_AT` makes the thread that passes it wait for ever instead. And the board's sensors are then those of
+//! a tree that the test has made.
 
 /// Points at a start.
 pub const START_POINTS: [&str; 4] =
@@ -54,20 +55,28 @@ pub fn point(name: &'static str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    static WANTED: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let wanted = std::env::var("CHESTLIGHT_ABORT_AT").ok()?;
+    static WANTED: LazyLock<Option<(String, u32, bool)>> = LazyLock::new(|| {
+        let (wanted, hang) = match std::env::var("CHESTLIGHT_ABORT_AT") {
+            Ok(wanted) => (wanted, false),
+            Err(_) => (std::env::var("CHESTLIGHT_HANG_AT").ok()?, true),
+        };
         let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
-        Some((name.to_owned(), nth.parse().unwrap_or(1)))
+        Some((name.to_owned(), nth.parse().unwrap_or(1), hang))
     });
     static PASSED: AtomicU32 = AtomicU32::new(0);
 
     let known =
         || POINTS.iter().chain(&START_POINTS).chain(&TIDYING_POINTS).chain(&MODEL_POINTS).any(|point| *point == name);
     debug_assert!(known(), "{name} is in no list of fault points");
-    if let Some((wanted, nth)) = &*WANTED
+    if let Some((wanted, nth, hang)) = &*WANTED
         && wanted == name
         && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth
     {
+        if *hang {
+            loop {
+                std::thread::park();
+            }
+        }
         std::process::abort();
     }
 }

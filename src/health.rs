@@ -1,6 +1,7 @@
 //! Is the unit fit to read? Each answer with what to do about it.
 
 mod sensors;
+mod service;
 mod vitals;
 
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use sensors::{Sensed, Sensors, sense};
+pub use service::Service;
 pub use vitals::{
     DiscVitals, FaultVitals, HOT, LOW_BATTERY, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals, Warning,
 };

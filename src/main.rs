@@ -36,6 +36,8 @@ enum Command {
     SupportBundle(cmd::support_bundle::Arguments),
     Demo(cmd::demo::Arguments),
     Bench(cmd::bench::Arguments),
+    #[command(hide = true)]
+    TryGpu(cmd::gpu::Arguments),
     Screens(cmd::screens::Arguments),
     Fault(cmd::fault::Arguments),
 }
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::SupportBundle(arguments) => cmd::support_bundle::run(&arguments),
         Command::Demo(arguments) => cmd::demo::run(&arguments),
         Command::Bench(arguments) => cmd::bench::run(&arguments),
+        Command::TryGpu(arguments) => cmd::gpu::run(&arguments),
         Command::Screens(arguments) => cmd::screens::run(&arguments),
         Command::Fault(arguments) => cmd::fault::run(&arguments),
     };

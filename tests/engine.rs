@@ -11,6 +11,7 @@ use chestlight::model::{EngineKind, EngineOptions, Model, shipped};
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Radiograph;
 use chestlight::reading;
+use chestlight::self_test;
 use walkdir::WalkDir;
 
 /// Furthest that a probability may be from tract's. tract adds products in floats, and wherever the exact sum lies
@@ -53,6 +54,22 @@ fn the_shipped_network_runs_in_integers_by_default() {
     let layers = model.engine.layers();
     assert!(layers.is_complete() && layers.layers.len() > 50, "{layers}");
     assert_eq!(loaded(EngineKind::Tract, 1).engine.kind(), EngineKind::Tract);
+}
+
+#[test]
+fn where_no_gpu_is_the_cpu_answers_and_the_reason_is_told() {
+    if std::path::Path::new("/dev/nvidiactl").exists() {
+        println!("skipped: this machine has an NVIDIA GPU");
+        return;
+    }
+    let options = EngineOptions { kind: EngineKind::Cuda, ..EngineOptions::default() };
+    let model = shipped().load_with(&options).unwrap();
+    self_test::run(&model).unwrap();
+    let wrong = model.engine.offload_wrong().unwrap();
+    assert!(wrong.contains("GPU") || wrong.contains("CUDA"), "{wrong}");
+    let phantom = Phantom::new(7, Opacity::Focal).render().unwrap();
+    let [gpu, cpu] = [&model, &shipped().load().unwrap()].map(|it| reading::judge(it, &phantom).unwrap().probabilities);
+    assert_eq!(gpu, cpu);
 }
 
 #[test]

@@ -29,6 +29,8 @@
 )]
 
 #[cfg(feature = "tract")]
+mod floats;
+#[cfg(feature = "tract")]
 mod front;
 mod kernel;
 mod layer;
@@ -45,6 +47,8 @@ mod team;
 #[cfg(feature = "tract")]
 mod transform;
 
+#[cfg(feature = "tract")]
+pub use floats::in_floats;
 #[cfg(feature = "tract")]
 pub use front::{DequantizeWeights, onnx};
 pub use kernel::Kernel;

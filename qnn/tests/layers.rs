@@ -4,7 +4,7 @@
 
 mod onnx;
 
-use chestlight_qnn::{Int8, Kernel, Report, Team};
+use chestlight_qnn::{Int8, Kernel, Report, Team, in_floats};
 use onnx::{Network, int, ints};
 use tract_onnx::prelude::*;
 
@@ -224,6 +224,33 @@ fn what_is_not_recognised_stays_as_it_is_and_is_named() {
             assert!((ours - theirs).abs() <= 0.1, "{op}: {ours} instead of {theirs}");
         }
     }
+}
+
+#[test]
+fn floats_are_what_the_bytes_mean_without_their_rounding() {
+    let shape = [1, 3, 10, 10];
+    let mut network = Network::new(&shape);
+    let x = network.through("input", 0.02, 100);
+    let weights = network.weights(&[16, 3, 3, 3], 0, 8);
+    let y = network.op("Conv", &[&x, &weights], vec![ints("pads", &[1; 4])]);
+    // Narrow steps: many sums are more than 255 of them can say.
+    let y = network.through(&y, 0.002, 120);
+    let onnx = network.encode(&[&y]);
+    let typed = tract_onnx::onnx().model_for_read(&mut onnx.as_slice()).unwrap();
+    let typed = typed.with_input_fact(0, f32::fact(shape).into()).unwrap().into_typed().unwrap();
+    let count = |model: &TypedModel, what: &str| model.nodes().iter().filter(|it| it.op.name().contains(what)).count();
+    assert_eq!(count(&typed, "QuantizeLinearU8"), 2);
+    let run = |model: TypedModel| {
+        let plan = model.into_optimized().unwrap().into_runnable().unwrap();
+        values(&plan.run(tvec!(input(&shape))).unwrap()[0])
+    };
+    let floats = in_floats(typed.clone()).unwrap().into_decluttered().unwrap();
+    assert_eq!(count(&floats, "QuantizeLinearU8") + count(&floats, "DequantizeLinear"), 0);
+    let (bytes, floats) = (run(typed), run(floats));
+    let (least, most) = (-120.0 * 0.002, 135.0 * 0.002);
+    assert!(floats.contains(&least) && floats.contains(&most) && floats.iter().all(|it| (least..=most).contains(it)));
+    let apart = bytes.iter().zip(&floats).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart > 0.0 && apart < 0.05, "{apart}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod demo;
 pub mod export;
 pub mod fault;
+pub mod gpu;
 pub mod lamps;
 pub mod log;
 pub mod model;
@@ -22,7 +23,7 @@ pub mod support_bundle;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Error};
+use anyhow::{Context, Error, anyhow};
 use chestlight::choose::{self, ChooseError, Chosen, Deaths};
 use chestlight::config::Config;
 use chestlight::model::{EngineKind, EngineOptions, Model};
@@ -87,6 +88,8 @@ pub enum EngineArgument {
     Auto,
     Tract,
     Qnn,
+    /// An NVIDIA GPU; needs a program with the feature cuda
+    Cuda,
 }
 
 impl From<EngineArgument> for EngineKind {
@@ -95,6 +98,7 @@ impl From<EngineArgument> for EngineKind {
             EngineArgument::Auto => Self::Auto,
             EngineArgument::Tract => Self::Tract,
             EngineArgument::Qnn => Self::Qnn,
+            EngineArgument::Cuda => Self::Cuda,
         }
     }
 }
@@ -105,9 +109,14 @@ const NAMED: &str = "the model cannot be used; a model is named by the TOML mani
 /// Loads the model of a manifest, or the shipped one, run as the options say.
 pub fn load_model_with(manifest: Option<&Path>, options: &EngineOptions) -> Result<Model, Failure> {
     let loaded = Model::load_with(manifest, options);
-    match manifest {
+    let model = match manifest {
         None => loaded.context("the shipped model does not load").map_err(Failure::from),
         Some(_) => loaded.context(NAMED).map_err(usage),
+    }?;
+    // Whoever names the GPU wants to see what the GPU says.
+    match model.engine.offload_wrong() {
+        None => Ok(model),
+        Some(wrong) => Err(usage(anyhow!("the GPU cannot be used: {wrong}"))),
     }
 }
 

@@ -6,7 +6,6 @@ use std::thread;
 
 use anyhow::{Context, Error};
 use chestlight::choose::Deaths;
-use chestlight::config::Config;
 use chestlight::daemon::{Daemon, DaemonError, Handle};
 use chestlight::health::SharedVitals;
 use chestlight::journal::JournalError;
@@ -16,7 +15,7 @@ use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Failure, Outcome, choose_model, usage};
+use super::{Failure, Outcome, choose_model, gpu, usage};
 
 /// Read films as they arrive in a folder
 ///
@@ -32,7 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // First of all, so that no signal kills a unit that is starting.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals cannot be had")?;
-    let config = Config::read(&arguments.config).map_err(usage)?;
+    let config = gpu::read_config(&arguments.config).map_err(usage)?;
     let chosen = choose_model(&config, Deaths::Counted)?;
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
@@ -60,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
 fn pass_on(mut signals: Signals, daemon: &Handle, config: &std::path::Path) {
     for signal in signals.forever() {
         match signal {
-            SIGHUP => daemon.reconfigure(Config::read(config)),
+            SIGHUP => daemon.reconfigure(gpu::read_config(config)),
             _ => daemon.stop(),
         }
     }

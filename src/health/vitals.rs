@@ -30,6 +30,8 @@ pub struct Vitals {
     pub displays: Vec<PartVitals>,
     /// The camera, where there is one.
     pub camera: Option<PartVitals>,
+    /// The GPU, where one should be used; the CPU reads while it does not work.
+    pub gpu: Option<PartVitals>,
     /// The disc of the state folder.
     pub disc: Option<DiscVitals>,
     /// The hottest sensor of the board, degrees Celsius.

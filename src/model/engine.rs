@@ -1,12 +1,14 @@
-//! The network itself, run on the CPU: in integers by `chestlight-qnn` where its file is quantized, else by tract.
+//! The network itself: on the CPU in integers by `chestlight-qnn` where its file is quantized, else by tract; and on a
+//! GPU where that is asked for.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use chestlight_qnn::{Int8, Report, Team};
+use chestlight_qnn::{Int8, Report, Team, in_floats};
 use thiserror::Error;
 use tract_onnx::prelude::*;
 
+use super::offload::Offload;
 use super::{ClassMap, Outputs};
 use crate::preprocess::{InputGeometry, InputTensor};
 use crate::verdict::Logits;
@@ -36,6 +38,8 @@ pub enum EngineKind {
     Tract,
     /// `chestlight-qnn`, in integers of 8 bits.
     Qnn,
+    /// tract on an NVIDIA GPU, in floats; [`Auto`](Self::Auto) takes over whenever the GPU fails.
+    Cuda,
 }
 
 /// How a network shall be run.
@@ -62,6 +66,7 @@ pub struct Engine {
     team: Team,
     kind: EngineKind,
     layers: Arc<Report>,
+    offload: Option<Arc<Offload>>,
 }
 
 /// Where each output that a unit reads stands among those of the file; others are passed over.
@@ -93,6 +98,23 @@ impl Places {
         }
         self.distance.map_or(Ok(()), |place| fits(place, &|shape| shape == [1, 1], "one distance"))
     }
+
+    /// What a unit reads of the network's outputs.
+    fn outputs(&self, outputs: &[TValue]) -> TractResult<Outputs> {
+        let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
+            let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
+            let view = output.to_plain_array_view::<f32>()?;
+            Ok((view.shape().to_vec(), view.iter().copied().collect()))
+        };
+        let (_, logits) = values(self.logits)?;
+        let logits = <[f32; 3]>::try_from(logits).map_err(|all| TractError::msg(format!("{} logits", all.len())))?;
+        let map = self.map.map(values).transpose()?.and_then(|(shape, values)| match *shape {
+            [_, _, height, width] => ClassMap::new(width, height, values),
+            _ => None,
+        });
+        let distance = self.distance.map(values).transpose()?.and_then(|(_, values)| values.first().copied());
+        Ok(Outputs { logits: Logits(logits), map, distance })
+    }
 }
 
 /// One step of the network as it was prepared.
@@ -118,7 +140,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError`] when the bytes are not ONNX, an operator is unknown, or the shapes are others; and where
-    /// [`EngineKind::Qnn`] is asked for, when not every layer can be run in integers.
+    /// [`EngineKind::Qnn`] is asked for, when not every layer can be run in integers. A GPU that cannot be used is no
+    /// error: the CPU runs the network, and [`Self::offload_wrong`] says why.
     pub fn load_with(onnx: &[u8], input: &InputGeometry, options: &EngineOptions) -> Result<Self, EngineError> {
         let shape = [1, 3, input.height as usize, input.width as usize];
         let read = |reader: tract_onnx::Onnx| -> TractResult<(Places, TypedModel)> {
@@ -135,19 +158,28 @@ impl Engine {
                 (model, layers) = Int8::default().with_team(team.clone()).apply(&typed)?;
                 integers = layers.is_complete().then_some((places, model));
             }
-            let kind = if integers.is_some() { EngineKind::Qnn } else { EngineKind::Tract };
+            let kind = match (options.kind, &integers) {
+                (EngineKind::Cuda, _) => EngineKind::Cuda,
+                (_, Some(_)) => EngineKind::Qnn,
+                (_, None) => EngineKind::Tract,
+            };
             if kind != options.kind && options.kind == EngineKind::Qnn {
                 return Err(TractError::msg(format!("it cannot be run in integers: {layers}")));
             }
             let (places, model) = integers.map_or_else(|| read(tract_onnx::onnx()), Ok)?;
             let model = model.into_optimized()?;
             places.check(&model)?;
-            Ok(Self { plan: model.into_runnable()?, places, team, kind, layers: Arc::new(layers) })
+            let offload = match kind {
+                // The file's outputs stand in the same places whoever runs it.
+                EngineKind::Cuda => Some(Arc::new(Offload::load(in_floats(read(tract_onnx::onnx())?.1)?))),
+                _ => None,
+            };
+            Ok(Self { plan: model.into_runnable()?, places, team, kind, layers: Arc::new(layers), offload })
         };
         load().map_err(EngineError::new("cannot be loaded"))
     }
 
-    /// What runs it: [`EngineKind::Tract`] or [`EngineKind::Qnn`].
+    /// What runs it; never [`EngineKind::Auto`].
     pub fn kind(&self) -> EngineKind {
         self.kind
     }
@@ -156,6 +188,23 @@ impl Engine {
     /// [`EngineKind::Tract`] was asked for.
     pub fn layers(&self) -> &Report {
         &self.layers
+    }
+
+    /// What is wrong with the GPU; `None` while it answers, and where none is used.
+    pub fn offload_wrong(&self) -> Option<String> {
+        self.offload.as_ref().and_then(|offload| offload.wrong())
+    }
+
+    /// Leaves the GPU alone until the next start.
+    pub fn give_up_offload(&self, wrong: String) {
+        if let Some(offload) = &self.offload {
+            offload.give_up(wrong);
+        }
+    }
+
+    /// The same network on the CPU alone; `None` where it runs on no other.
+    pub fn on_cpu(&self) -> Option<Self> {
+        self.offload.as_ref().map(|_| Self { offload: None, ..self.clone() })
     }
 
     /// Whether [`Outputs::distance`] is told.
@@ -168,18 +217,28 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the tensor has another size than the manifest says, or the network fails.
     pub fn infer(&self, tensor: &InputTensor) -> Result<Outputs, EngineError> {
-        self.walk(tensor, &mut |_| {})
+        let offloaded = || -> TractResult<Option<Outputs>> {
+            let Some(offload) = &self.offload else { return Ok(None) };
+            let outputs = offload.run(&input_of(tensor)?);
+            outputs.map(|outputs| self.places.outputs(&outputs)).transpose()
+        };
+        match offloaded() {
+            Ok(Some(outputs)) => Ok(outputs),
+            Ok(None) => self.walk(tensor, &mut |_| {}),
+            Err(error) => {
+                self.give_up_offload(format!("{error:#}"));
+                self.walk(tensor, &mut |_| {})
+            }
+        }
     }
 
-    /// As [`Self::infer`], layer by layer: `done` hears of each layer when it was computed.
+    /// As [`Self::infer`], but on the CPU and layer by layer: `done` hears of each layer when it was computed.
     ///
     /// # Errors
     /// As [`Self::infer`].
     pub fn walk(&self, tensor: &InputTensor, done: &mut (dyn FnMut(Layer<'_>) + Send)) -> Result<Outputs, EngineError> {
         let mut infer = || -> TractResult<Outputs> {
-            let planes = tensor.plane.repeat(3);
-            let input = Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &planes)?;
-            let input = tvec!(input.into());
+            let input = tvec!(input_of(tensor)?.into());
             let outputs = self.team.run(|| {
                 self.plan.spawn()?.run_plan_with_eval(input, |context, state, node, inputs| {
                     let outputs = match state {
@@ -190,22 +249,13 @@ impl Engine {
                     outputs
                 })
             })?;
-            let values = |place: usize| -> TractResult<(Vec<usize>, Vec<f32>)> {
-                let output = outputs.get(place).ok_or_else(|| TractError::msg(format!("it has no output {place}")))?;
-                let view = output.to_plain_array_view::<f32>()?;
-                Ok((view.shape().to_vec(), view.iter().copied().collect()))
-            };
-            let (_, logits) = values(self.places.logits)?;
-            let logits =
-                <[f32; 3]>::try_from(logits).map_err(|all| TractError::msg(format!("{} logits", all.len())))?;
-            let map = self.places.map.map(values).transpose()?.and_then(|(shape, values)| match *shape {
-                [_, _, height, width] => ClassMap::new(width, height, values),
-                _ => None,
-            });
-            let distance =
-                self.places.distance.map(values).transpose()?.and_then(|(_, values)| values.first().copied());
-            Ok(Outputs { logits: Logits(logits), map, distance })
+            self.places.outputs(&outputs)
         };
         infer().map_err(EngineError::new("cannot be run"))
     }
+}
+
+/// The network's input: the grey plane three times.
+fn input_of(tensor: &InputTensor) -> TractResult<Tensor> {
+    Tensor::from_shape(&[1, 3, tensor.height, tensor.width], &tensor.plane.repeat(3))
 }

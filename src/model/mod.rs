@@ -4,6 +4,7 @@ mod bundle;
 mod engine;
 mod golden;
 mod manifest;
+mod offload;
 mod outputs;
 mod shipped;
 mod signature;
@@ -94,6 +95,14 @@ impl ModelFiles {
             .into());
         }
         Ok(Model { manifest, engine })
+    }
+}
+
+impl Model {
+    /// The same model on the CPU alone; `None` where it runs on no GPU.
+    pub fn on_cpu(&self) -> Option<Self> {
+        let engine = self.engine.on_cpu()?;
+        Some(Self { manifest: self.manifest.clone(), engine })
     }
 }
 

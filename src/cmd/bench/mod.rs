@@ -101,6 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
             digest: &model.manifest.digest,
             engine: match model.engine.kind() {
                 EngineKind::Qnn => "qnn",
+                EngineKind::Cuda => "cuda",
                 EngineKind::Auto | EngineKind::Tract => "tract",
             },
             threads: arguments.threads,
