@@ -22,7 +22,7 @@ use image::ImageFormat;
 use running_unit::{Site, film};
 
 /// Readings where nobody asks for more.
-const FEW: u64 = 60;
+const FEW: u64 = 20;
 /// Windows that the readings are cut into, each a point on the curves.
 const WINDOWS: u64 = 10;
 const MOST_WINDOWS: u64 = 100;
