@@ -22,6 +22,7 @@ pub struct Arguments {
 
 /// Records the acknowledgement.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    anstream::eprintln!("chestlight: {NOTICE}");
     let mut journal = arguments.place.open(Journal::open_existing)?;
     let note = journal.acknowledge(&arguments.by).map_err(|error| match error {
         AcknowledgeError::Who(error) => usage(error),
@@ -31,6 +32,6 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
         anstream::eprintln!("chestlight: there is nothing to acknowledge");
         return Ok(Outcome::Refused);
     };
-    anstream::println!("row {}: {} ({NOTICE})", note.seq, note.message);
+    anstream::println!("row {}: {}", note.seq, note.message);
     Ok(Outcome::Well)
 }

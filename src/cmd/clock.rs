@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::{Error, anyhow};
 use chestlight::clock::{self, Clock, SetError};
+use chestlight::show::NOTICE;
 use clap::Subcommand;
 use jiff::Timestamp;
 
@@ -38,6 +39,7 @@ fn parse(text: &str) -> Result<Timestamp, String> {
 
 /// Shows or sets the clock.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
+    anstream::eprintln!("chestlight: {NOTICE}");
     if let Command::Set { time } = &arguments.command {
         let wall = SystemTime::try_from(*time).map_err(usage)?;
         clock::set(wall).map_err(|error| match error {
