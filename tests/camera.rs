@@ -5,9 +5,12 @@
 
 mod running_unit;
 
-use running_unit::{Site, film};
+use running_unit::Site;
+#[cfg(feature = "camera")]
+use running_unit::film;
 
 /// The words of the terminal's line for a fault.
+#[cfg(feature = "camera")]
 const FAULT: &str = "FAULT";
 
 #[cfg(feature = "camera")]
