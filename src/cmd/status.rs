@@ -100,7 +100,7 @@ fn on_disc(config: &Config) -> Vitals {
 /// Everything that is not as it should be, each with what to do.
 fn attention(vitals: &Vitals) -> Vec<String> {
     let faults = vitals.faults.iter().map(|fault| format!("{}; {}", fault.wrong, fault.advice));
-    let parts = vitals.displays.iter().chain(&vitals.camera);
+    let parts = vitals.displays.iter().chain(&vitals.camera).chain(&vitals.gpu);
     let parts = parts.filter_map(|part| Some(format!("the {} fails: {}", part.name, part.wrong.as_ref()?)));
     let board = vitals.board_warnings().into_iter().map(|warning| format!("{}; {}", warning.wrong, warning.advice));
     let films = vitals.warnings.iter().map(|warning| format!("{}; {}", warning.wrong, warning.advice));
@@ -153,6 +153,9 @@ fn print(told: &Told) {
     }
     if let Some(camera) = &vitals.camera {
         line(plain, "camera", &format!("{} {}", camera.name, works(camera.wrong.is_none())));
+    }
+    if let Some(gpu) = &vitals.gpu {
+        line(plain, "GPU", works(gpu.wrong.is_none()));
     }
     if told.running {
         line(plain, "clock", if vitals.clock_trusted { "trusted" } else { "not set since the board started" });
