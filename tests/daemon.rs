@@ -11,8 +11,14 @@ mod running_unit;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
+use chestlight::drift::LEAST;
+use chestlight::journal::{Entry, Journal};
+use chestlight::model::{Manifest, shipped};
+use chestlight::reading::Reading;
+use chestlight::refusal::Refusal;
 use image::ImageFormat;
 use running_unit::{Site, film};
 use rustix::process::{Pid, Signal, kill_process};
@@ -90,6 +96,68 @@ fn a_board_that_is_hot_asks_for_attention_and_reads_on() {
     unit.wait_for("CHECK");
     unit.stop();
     site.assert_at_rest(&[("a.png", b"no film")]);
+}
+
+#[test]
+fn the_heat_map_beside_an_archived_film_is_the_one_that_classify_draws_of_it() {
+    let site = Site::new("");
+    let mut unit = site.start();
+    site.put_in("film.png", &film(1, ImageFormat::Png));
+    unit.wait_for("reading 1 of");
+    unit.stop();
+    let archived = site.films_in("state/archive").into_values().next().unwrap();
+    let beside = fs::read(format!("{}.heatmap.png", archived.display())).unwrap();
+    let picture = image::load_from_memory(&beside).unwrap();
+    assert!(picture.width() > 260 && picture.height() > 240, "the film and the map beside it, with what they mean");
+    assert!(picture.to_rgb8().pixels().any(|pixel| pixel[0] != pixel[2]), "in colours");
+    let out = site.path("explained");
+    let mut classify = Command::new(env!("CARGO_BIN_EXE_chestlight"));
+    classify.args(["classify", "--explain"]).args([&out, &archived]);
+    assert_eq!(classify.output().unwrap().status.code(), Some(0));
+    let drawn: Vec<_> = fs::read_dir(out).unwrap().flatten().map(|entry| fs::read(entry.path()).unwrap()).collect();
+    assert!(drawn == [beside], "classify --explain gives the same bytes");
+}
+
+#[test]
+fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_films_are_read() {
+    let model = Manifest::parse(&shipped().manifest).unwrap();
+    let site = Site::new("");
+    fs::create_dir(site.path("state")).unwrap();
+    let record = |count: usize| {
+        let mut journal = Journal::open(&site.path("state/journal.db")).unwrap();
+        let before = journal.last_seq().unwrap();
+        for seq in before + 1..=count as i64 {
+            let name = format!("{seq}");
+            let reading = Reading::refused(Refusal::TooDark, "too dark");
+            let taken_at = SystemTime::UNIX_EPOCH;
+            journal
+                .append(&Entry {
+                    input_digest: &name,
+                    file_name: &name,
+                    taken_at,
+                    reading: &reading,
+                    patient_hash: None,
+                    model: &model,
+                })
+                .unwrap();
+        }
+    };
+    // One film too few to alarm, then that film.
+    record(LEAST - 1);
+    let mut unit = site.start();
+    let ready = unit.wait_for("ready");
+    assert!(ready.contains("put films into the inbox"), "{ready}");
+    unit.stop();
+    record(LEAST);
+    let mut unit = site.start();
+    let warning = unit.wait_for("ready");
+    assert!(warning.contains("CHECK") && warning.contains("see: chestlight log drift"), "{warning}");
+    site.put_in("film.png", &film(1, ImageFormat::Png));
+    unit.wait_for(&format!("reading {} of", LEAST + 1));
+    unit.wait_for("ready, but CHECK");
+    unit.stop();
+    let drift = site.command(&["log", "drift"]).output().unwrap();
+    assert_eq!(drift.status.code(), Some(1), "{}", String::from_utf8_lossy(&drift.stdout));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use chestlight::radiograph::{Encoding, Grey, Laterality, Origin, PixelSpacing, R
 use chestlight::refusal::Refusal;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
-use dicom_writer::{BIG, DEFLATED, EXPLICIT, Film, IMPLICIT, data_set_at, deflate, rle};
+use dicom_writer::{BIG, DEFLATED, EXPLICIT, Film, IMPLICIT, data_set_at, deflate, jpeg_lossless, rle};
 use proptest::prelude::*;
 
 fn read(bytes: &[u8]) -> Radiograph {
@@ -109,6 +109,98 @@ fn every_codec_gives_what_was_encoded() {
         let apart = apart(&greys(&film), &greys(&read(&fixture(native))));
         assert!(apart <= tolerance + 1e-6, "{name} is {apart:.2} grey levels from {native}");
     }
+}
+
+/// Samples of so many bits, with every kind of difference between neighbours.
+fn samples(precision: u8) -> Vec<u16> {
+    let most = u32::from(u16::MAX >> (16 - precision));
+    (0..52 * 37u32).map(|at| (at.wrapping_mul(2_654_435_761) >> (at % 15) & most) as u16).collect()
+}
+
+#[test]
+fn lossless_jpeg_with_restarts_gives_what_was_encoded() {
+    const SYNTAX: &str = "1.2.840.10008.1.2.4.57";
+    for precision in [8, 12, 16] {
+        let native = samples(precision);
+        let film = || Film::new(52, 37, precision.into(), 16);
+        let expected = greys(&read(&film().pixels16(&native).write(EXPLICIT)));
+        for (predictor, rows) in (1..=7).flat_map(|predictor| [1, 2, 5, 100].map(|rows| (predictor, rows))) {
+            let encoded = jpeg_lossless(&native, 52, precision, predictor, rows);
+            let decoded = greys(&read(&film().fragments(vec![encoded]).write(SYNTAX)));
+            assert_eq!(decoded, expected, "{precision} bits, predictor {predictor}, a restart every {rows} rows");
+        }
+    }
+    // A restart that is missing, or that is another one than is due.
+    let encoded = jpeg_lossless(&samples(12), 52, 12, 1, 5);
+    let at = encoded.windows(2).position(|pair| pair == [0xFF, 0xD1]).unwrap();
+    for (name, broken) in [
+        ("another number", [&encoded[..at], &[0xFF, 0xD5], &encoded[at + 2..]].concat()),
+        ("none", [&encoded[..at], &encoded[at + 2..]].concat()),
+        ("none any more", [&encoded[..at], &[0xFF, 0xD9]].concat()),
+    ] {
+        let film = Film::new(52, 37, 12, 16).fragments(vec![broken]).write(SYNTAX);
+        let refused = decode(&film, &Limits::default()).err().map(|error| error.refusal());
+        assert_eq!(refused, Some(Refusal::Damaged), "{name}");
+    }
+}
+
+/// A JPEG 2000 codestream whose size and coding style were changed.
+fn j2k_with(side: u32, coding: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let film = fixture("16-j2k");
+    let (at, length) = last_fragment(&film);
+    let mut codestream = film[at..at + length].to_vec();
+    for place in [8, 12, 24, 28] {
+        codestream[place..place + 4].copy_from_slice(&side.to_be_bytes());
+    }
+    // The marker COD with its length: style, progression, layers, transform, levels, width, height, style, wavelet.
+    let start = codestream.windows(2).position(|pair| pair == [0xFF, 0x52]).unwrap();
+    let end = start + 2 + usize::from(u16::from_be_bytes([codestream[start + 2], codestream[start + 3]]));
+    let mut body = codestream[start + 4..end].to_vec();
+    coding(&mut body);
+    let length = (body.len() as u16 + 2).to_be_bytes();
+    codestream.splice(start..end, [&[0xFF, 0x52], &length[..], &body].concat());
+    codestream
+}
+
+#[test]
+fn jpeg_2000_that_is_made_to_hurt_and_its_other_parts_are_refused_before_they_are_decoded() {
+    const SYNTAX: &str = "1.2.840.10008.1.2.4.90";
+    let precincts = |exponents: u8| {
+        move |coding: &mut Vec<u8>| {
+            coding[0] |= 1;
+            coding.extend(vec![exponents; usize::from(coding[5]) + 1]);
+        }
+    };
+    let behind_size = |marker: &[u8]| {
+        let mut codestream = j2k_with(2_000, |_| {});
+        let end = 4 + usize::from(u16::from_be_bytes([codestream[4], codestream[5]]));
+        codestream.splice(end..end, marker.to_vec());
+        codestream
+    };
+    let cases: [(&str, Vec<u8>, &str); 8] = [
+        ("precincts of one sample", j2k_with(2_000, precincts(0x00)), "precincts is not read"),
+        ("precincts of eight samples", j2k_with(4_000, precincts(0x33)), "precincts is not read"),
+        ("65,535 layers", j2k_with(2_000, |coding| coding[2..4].fill(0xFF)), "65535 layers"),
+        ("code-blocks of 16 samples", j2k_with(2_000, |coding| coding[6..8].fill(0)), "code-blocks of 2^4 samples"),
+        ("255 levels", j2k_with(2_000, |coding| coding[5] = 255), "255 levels"),
+        ("changes of progression", behind_size(b"\xFF\x5F\0\x09\0\0\0\x01\x01\x01\0"), "changes of progression"),
+        ("HTJ2K by its header", behind_size(b"\xFF\x50\0\x08\0\x02\0\0\0\x20"), "high-throughput"),
+        ("HTJ2K by its code-blocks", j2k_with(2_000, |coding| coding[8] |= 0x40), "high-throughput"),
+    ];
+    for (name, codestream, why) in cases {
+        let side = u16::from_be_bytes([codestream[10], codestream[11]]);
+        let film = Film::new(side, side, 16, 16).fragments(vec![codestream]);
+        // Under HTJ2K's own syntax that is enough.
+        for (syntax, why) in [(SYNTAX, why), ("1.2.840.10008.1.2.4.201", "4.201 is not read")] {
+            match decode(&film.write(syntax), &Limits::default()) {
+                Err(DecodeError::Unsupported(told)) => assert!(told.contains(why), "{name}: {told}"),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+    // What the bounds let through ends at the end of its bytes.
+    let few = j2k_with(52, |coding| coding[2..4].fill(0xFF));
+    assert_eq!(refused(&Film::new(52, 52, 16, 16).fragments(vec![few]).write(SYNTAX)), Refusal::Damaged);
 }
 
 #[test]
@@ -667,13 +759,25 @@ fn objects_that_are_made_to_hurt_are_refused_with_the_right_reason() {
             Refusal::Damaged,
         ),
         (
+            "a segmented palette that copies itself",
+            palette(plain().pixels8(&[0; 4_096]), 16, [&[2, 1, 0, 0]; 3], true).write(EXPLICIT),
+            Refusal::Damaged,
+        ),
+        (
             "a film of other colours",
             plain().words(tags::SAMPLES_PER_PIXEL, VR::US, &[4]).pixels8(&[0; 4_096]).write(EXPLICIT),
             Refusal::Unsupported,
         ),
     ];
     // Codestreams that declare another size than their object.
-    for (name, syntax) in [("16-j2k", j2k_syntax), ("16-jpeg-sv1", jpeg_syntax), ("16-jls", jpeg_syntax)] {
+    for (name, syntax) in [
+        ("16-j2k", j2k_syntax),
+        ("16-jpeg-sv1", jpeg_syntax),
+        ("16-jls", jpeg_syntax),
+        ("12-jpeg-extended", jpeg_syntax),
+        ("8-jpeg-baseline", jpeg_syntax),
+        ("8-jpeg-progressive", jpeg_syntax),
+    ] {
         let film = fixture(name);
         let (at, length) = last_fragment(&film);
         let codestream = film[at..at + length].to_vec();

@@ -140,8 +140,8 @@ fn every_command_says_that_this_is_no_diagnosis() {
     lines.extend(FAILING.iter().map(|line| words(line)));
     let mut covered = BTreeSet::from(["run".to_owned()]);
     for line in &lines {
-        let without_config =
-            ["classify", "bench", "demo", "screens", "clock"].contains(&line[0]) || line.starts_with(&["camera", "list"]);
+        let without_config = ["classify", "bench", "demo", "screens", "clock"].contains(&line[0])
+            || line.starts_with(&["camera", "list"]);
         let mut command = Command::new(env!("CARGO_BIN_EXE_chestlight"));
         command.args(line);
         if !without_config {

@@ -11,7 +11,7 @@ use embedded_graphics::text::{Baseline, Text};
 use image::GrayImage;
 use image::imageops::{FilterType, resize};
 
-use super::original::Original;
+use super::original::{CHEST, Original};
 use super::report::{code, reference};
 use super::send::Outgoing;
 use super::{Evidence, MANUFACTURER, PRODUCT, content_time, put, put_sequence};
@@ -46,8 +46,13 @@ pub fn capture(original: &Original, row: &Row, film: &Radiograph, evidence: Opti
     put(&mut set, tags::MANUFACTURER_MODEL_NAME, VR::LO, PRODUCT);
     put(&mut set, tags::SOFTWARE_VERSIONS, VR::LO, &row.software_version);
     put(&mut set, tags::INSTANCE_NUMBER, VR::IS, "1");
-    // Both must be there, and may be empty.
-    put(&mut set, tags::LATERALITY, VR::CS, "");
+    // Of a chest there is one, of any other part nobody knows here; it must then be there, empty.
+    if original.shows_chest {
+        put(&mut set, tags::BODY_PART_EXAMINED, VR::CS, CHEST);
+    } else {
+        put(&mut set, tags::LATERALITY, VR::CS, "");
+    }
+    // It must be there, and may be empty.
     put(&mut set, tags::PATIENT_ORIENTATION, VR::CS, "");
     put(&mut set, tags::IMAGE_TYPE, VR::CS, "DERIVED\\SECONDARY\\OTHER");
     put(&mut set, tags::DERIVATION_DESCRIPTION, VR::ST, "resized, with a banner above it; not for measuring");

@@ -36,6 +36,7 @@ use crate::dimse::Uid;
 use crate::journal::{Journal, JournalError, Record, Row};
 use crate::model::ClassMap;
 use crate::preprocess::InputGeometry;
+use crate::refusal::Refusal;
 use crate::retry::Retry;
 use crate::spool::{self, Whereabouts};
 use crate::verdict::Class;
@@ -256,9 +257,10 @@ impl Sender {
 }
 
 /// What is sent of a reading: a report, and a capture if the film has pixels that can be drawn. Nothing for a film
-/// that is no DICOM object or names no study.
+/// that is no DICOM object or names no study, and nothing for one on which the process has died: it is not opened again.
 pub fn results(row: &Row, film: &[u8], evidence: Option<&Evidence>, limits: &Limits, unit: &Uid) -> Vec<Outgoing> {
-    if decode::origin(film, limits).is_none() {
+    let killed = row.reason.as_deref() == Some(Refusal::CrashedReader.code());
+    if killed || decode::origin(film, limits).is_none() {
         return Vec::new();
     }
     let Some(original) = Header::open(film, limits).ok().as_ref().and_then(Original::of) else { return Vec::new() };
@@ -288,4 +290,75 @@ fn put(set: &mut InMemDicomObject, tag: Tag, vr: VR, text: &str) {
 fn put_sequence(set: &mut InMemDicomObject, tag: Tag, items: impl IntoIterator<Item = InMemDicomObject>) {
     let items: Vec<InMemDicomObject> = items.into_iter().collect();
     set.put(DataElement::new(tag, VR::SQ, DataSetSequence::new(items, Length::UNDEFINED)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use dicom_dictionary_std::{tags, uids};
+
+    use super::*;
+    use crate::journal::Entry;
+    use crate::model::{Manifest, shipped};
+    use crate::reading::Reading;
+
+    /// An object with what a result takes over, and one pixel.
+    fn film() -> Vec<u8> {
+        let mut set = InMemDicomObject::new_empty();
+        for (tag, vr, value) in [
+            (tags::SOP_CLASS_UID, VR::UI, uids::COMPUTED_RADIOGRAPHY_IMAGE_STORAGE),
+            (tags::SOP_INSTANCE_UID, VR::UI, "1.2.3"),
+            (tags::STUDY_INSTANCE_UID, VR::UI, "1.2"),
+            (tags::SERIES_INSTANCE_UID, VR::UI, "1.2.2"),
+            (tags::MODALITY, VR::CS, "CR"),
+            (tags::PATIENT_AGE, VR::AS, "47"),
+            (tags::PATIENT_WEIGHT, VR::DS, "70 kg"),
+            (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+        ] {
+            put(&mut set, tag, vr, value);
+        }
+        for (tag, number) in [
+            (tags::SAMPLES_PER_PIXEL, 1_u16),
+            (tags::ROWS, 1),
+            (tags::COLUMNS, 2),
+            (tags::BITS_ALLOCATED, 8),
+            (tags::BITS_STORED, 8),
+            (tags::HIGH_BIT, 7),
+            (tags::PIXEL_REPRESENTATION, 0),
+        ] {
+            set.put(DataElement::new(tag, VR::US, PrimitiveValue::from(number)));
+        }
+        set.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::from(vec![0_u8, 255])));
+        let mut bytes = Vec::new();
+        let syntax = dicom_transfer_syntax_registry::entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
+        set.write_dataset_with_ts(&mut bytes, &syntax).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_film_on_which_the_process_has_died_is_not_opened_again_and_every_other_has_its_results() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let model = Manifest::parse(&shipped().manifest).unwrap();
+        let film = film();
+        for (refusal, count) in [(Refusal::TooSmall, 2), (Refusal::CrashedReader, 0)] {
+            let entry = Entry {
+                input_digest: refusal.code(),
+                file_name: "film",
+                taken_at: SystemTime::UNIX_EPOCH,
+                reading: &Reading::refused(refusal, "why"),
+                patient_hash: None,
+                model: &model,
+            };
+            let row = journal.append(&entry).unwrap();
+            let results = results(&row, &film, None, &Limits::default(), &Uid::derived(&["unit"]));
+            assert_eq!(results.len(), count, "{refusal:?}");
+            for result in results {
+                for tag in [tags::PATIENT_AGE, tags::PATIENT_WEIGHT] {
+                    assert!(result.data_set.element(tag).is_err(), "what is no {tag} is left out");
+                }
+            }
+        }
+    }
 }

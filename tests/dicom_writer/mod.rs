@@ -152,3 +152,62 @@ pub fn rle(planes: &[Vec<u8>]) -> Vec<u8> {
     header.resize(16, 0);
     header.iter().flat_map(|word| word.to_le_bytes()).chain(body).collect()
 }
+
+/// Grey samples as lossless JPEG (T.81 annex H) with a restart after every `rows` rows. Every size of difference has a
+/// code of five bits.
+pub fn jpeg_lossless(samples: &[u16], width: u16, precision: u8, predictor: u8, rows: u16) -> Vec<u8> {
+    let height = samples.len() as u16 / width;
+    let word = |value: u16| value.to_be_bytes();
+    let mut bytes = b"\xFF\xD8\xFF\xC3\0\x0B".to_vec();
+    bytes.push(precision);
+    bytes.extend([word(height), word(width)].concat());
+    bytes.extend(b"\x01\x01\x11\0\xFF\xC4\0\x24\0\0\0\0\0\x11\0\0\0\0\0\0\0\0\0\0\0");
+    bytes.extend(0..=16);
+    bytes.extend(b"\xFF\xDD\0\x04");
+    bytes.extend(word(width * rows));
+    bytes.extend(b"\xFF\xDA\0\x08\x01\x01\0");
+    bytes.extend([predictor, 0, 0]);
+    let width = usize::from(width);
+    for (number, part) in samples.chunks(width * usize::from(rows)).enumerate() {
+        if number > 0 {
+            bytes.extend([0xFF, 0xD0 + (number as u8 - 1) % 8]);
+        }
+        let mut bits: Vec<bool> = Vec::new();
+        for (place, &sample) in part.iter().enumerate() {
+            let before = |distance: usize| i32::from(part[place - distance]);
+            let prediction = match (place, place % width) {
+                (0, _) => 1 << (precision - 1),
+                (1.., _) if place < width => before(1),
+                (_, 0) => before(width),
+                _ => {
+                    let (left, up, corner) = (before(1), before(width), before(width + 1));
+                    match predictor {
+                        1 => left,
+                        2 => up,
+                        3 => corner,
+                        4 => left + up - corner,
+                        5 => left + ((up - corner) >> 1),
+                        6 => up + ((left - corner) >> 1),
+                        _ => (left + up) >> 1,
+                    }
+                }
+            };
+            // Differences are of 16 bits, and -32,768 is the one of size 16, without further bits.
+            let difference = i32::from((i32::from(sample) - prediction) as i16);
+            let size = 32 - difference.unsigned_abs().leading_zeros();
+            let more = if difference < 0 { difference - 1 } else { difference };
+            bits.extend((0..5).rev().map(|bit| size >> bit & 1 == 1));
+            bits.extend((0..size % 16).rev().map(|bit| more >> bit & 1 == 1));
+        }
+        bits.resize(bits.len().next_multiple_of(8), true);
+        for eight in bits.chunks(8) {
+            let byte = eight.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+            bytes.push(byte);
+            if byte == 0xFF {
+                bytes.push(0);
+            }
+        }
+    }
+    bytes.extend(b"\xFF\xD9");
+    bytes
+}

@@ -395,11 +395,13 @@ pub(super) struct Bits<'a> {
     at: usize,
     held: u64,
     count: u32,
+    /// The number of the next restart, 0 to 7.
+    restart: u8,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, held: 0, count: 0 }
+        Self { bytes, at, held: 0, count: 0, restart: 0 }
     }
 
     fn fill(&mut self) {
@@ -454,15 +456,16 @@ impl<'a> Bits<'a> {
         Ok(if bits > 0 && value < 1 << (bits - 1) { value - (1 << bits) + 1 } else { value })
     }
 
-    /// Passes over the restart marker that stands here.
+    /// Passes over the restart marker that stands here; it must be the one that is due, so that no part is missing.
     pub(super) fn restart(&mut self) -> Result<(), DecodeError> {
         // Fill bytes may stand before the marker.
         while self.bytes.get(self.at..self.at + 2) == Some(&[0xFF, 0xFF]) {
             self.at += 1;
         }
         match self.bytes.get(self.at..self.at + 2) {
-            Some([0xFF, 0xD0..=0xD7]) if self.count < 8 => {
+            Some(&[0xFF, marker]) if marker == 0xD0 | self.restart && self.count < 8 => {
                 self.at += 2;
+                self.restart = (self.restart + 1) % 8;
                 (self.held, self.count) = (0, 0);
                 Ok(())
             }

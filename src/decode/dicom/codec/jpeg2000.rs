@@ -122,6 +122,7 @@ fn check_structure(codestream: &[u8], size: &Size) -> Result<(), DecodeError> {
     const COD: u8 = 0x52;
     const COC: u8 = 0x53;
     const POC: u8 = 0x5F;
+    const CAP: u8 = 0x50;
     const SOT: u8 = 0x90;
     const SOD: u8 = 0x93;
     const END: u8 = 0xD9;
@@ -159,6 +160,10 @@ fn check_structure(codestream: &[u8], size: &Size) -> Result<(), DecodeError> {
             }
             // Of more than 256 components the index has two bytes; there are four at most.
             (COC, [_, style, coding @ ..]) => check_coding(coding, style & 1 != 0, layers, size)?,
+            // What it announces is another coding of the blocks: high-throughput JPEG 2000 (T.814).
+            (CAP, _) => {
+                return Err(DecodeError::Unsupported("high-throughput JPEG 2000 is not read".into()));
+            }
             (POC, _) => {
                 return Err(DecodeError::Unsupported("JPEG 2000 with changes of progression is not read".into()));
             }
@@ -173,6 +178,9 @@ fn check_coding(coding: &[u8], has_precincts: bool, layers: usize, size: &Size) 
     let &[levels, width, height, style, _, ref precincts @ ..] = coding else {
         return Err(damaged("a JPEG 2000 coding style is too short".into()));
     };
+    if style & 0b1100_0000 != 0 {
+        return Err(DecodeError::Unsupported("high-throughput JPEG 2000 is not read".into()));
+    }
     let pixels = u64::from(size.width) * u64::from(size.height);
     let area = u32::from(width & 15) + u32::from(height & 15) + 4;
     // Passes that end one by one are kept one by one.
