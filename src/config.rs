@@ -5,6 +5,7 @@ mod dicom;
 mod gpio;
 mod lamps;
 mod screen;
+mod stick;
 mod storage;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use dicom::{Dicom, Pacs, Tls};
 pub use gpio::{GpioChip, GpioLine, GpioOffset};
 pub use lamps::{LampColour, LampLines, Lamps, RaspberryPin};
 pub use screen::{FilmTag, Oled, SceneSettings, Screen};
+pub use stick::Stick;
 
 use crate::decode::Limits;
 use crate::retention::Policy;
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: Limits,
     /// Space that must stay free on the disc of `state`, bytes.
     pub min_free: u64,
+    /// The USB stick that is served; absent where none is.
+    pub stick: Option<Stick>,
     /// How long films stay on the disc.
     pub storage: Policy,
     /// The DICOM listener; absent where there is none.
@@ -166,6 +170,7 @@ impl Config {
         let trusted_keys = reader.path(&mut root, "trusted_keys", base);
         let rescan = reader.whole_number(&mut root, "rescan_seconds", 1..=3_600, 2);
         let min_free = reader.whole_number(&mut root, "min_free_mib", 1..=1 << 20, 256);
+        let stick = reader.stick(&mut root, base);
         let storage = reader.storage(&mut root, min_free);
         let default = Limits::default();
         let max_file = reader.whole_number(&mut limits, "max_file_mib", 1..=1_024, default.max_bytes / MIB);
@@ -197,6 +202,7 @@ impl Config {
                     max_alloc: max_decoded * MIB,
                 },
                 min_free: min_free * MIB,
+                stick,
                 storage,
                 dicom,
                 camera,

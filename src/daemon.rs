@@ -5,6 +5,7 @@
 
 pub mod camera;
 mod reception;
+mod stick;
 mod tidying;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,8 +30,9 @@ use crate::intake::camera::attendant::Trigger;
 use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
-use crate::journal::{Entry, Journal, JournalError, Note, Row};
+use crate::journal::{self, Entry, Journal, JournalError, Note, Row};
 use crate::model::Manifest;
+use crate::model::slots::Slots;
 use crate::outbox::{Evidence, Outbox, OutboxError};
 use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
@@ -40,6 +42,7 @@ use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 use camera::Camera;
 use reception::Bounds;
+use stick::Sticks;
 use tidying::Tidying;
 
 /// Events that wait for the loop; who sends one more waits until there is room.
@@ -48,6 +51,10 @@ const MOST_EVENTS: usize = 1_024;
 const MOST_DEATHS: u32 = 2;
 /// What to do about a journal that was damaged.
 const JOURNAL_ADVICE: &str = "copy the folder away, then: chestlight acknowledge --by WHO";
+/// What to do about a stick that was not served to the end.
+const STICK_ADVICE: &str = "nothing on it was changed; put it in again, or another one";
+/// What to do about a model that a stick offers.
+const OFFER_ADVICE: &str = "to use it: chestlight model install, then activate (docs/models.md)";
 /// What to do about a clock that is behind.
 const CLOCK_ADVICE: &str = "set it: sudo chestlight clock set 'YYYY-MM-DD HH:MM'";
 /// How the name of a heat map ends beside its film.
@@ -70,6 +77,17 @@ enum Event {
     Button(Result<(), String>),
     /// The board has another warning than before.
     Board,
+    /// A stick was served, or could not be served to the end; without one, all is well.
+    Stick(Result<(), String>),
+    /// The rows up to this one are on a stick.
+    Exported(i64),
+    /// A stick offers a model that is newer than what this unit has read with; in words.
+    Offered {
+        /// Its version.
+        version: u64,
+        /// What it is and where it is kept.
+        model: String,
+    },
     /// The configuration was read again.
     Configuration(Box<Result<Config, ConfigError>>),
     /// End after the film in hand.
@@ -115,6 +133,9 @@ pub enum DaemonError {
     /// The sensors have no thread.
     #[error("there is no thread for the sensors: {0}")]
     Sensors(io::Error),
+    /// USB sticks cannot be waited for.
+    #[error("there is no thread for USB sticks: {0}")]
+    StickThread(io::Error),
     /// The DICOM listener has no thread.
     #[error("there is no thread for the DICOM listener: {0}")]
     Listener(io::Error),
@@ -135,6 +156,8 @@ enum ReconfigureError {
     OtherState,
     #[error("a change of [dicom] needs a restart")]
     OtherDicom,
+    #[error("a change of [stick] needs a restart")]
+    OtherStick,
     #[error("a change of [camera] needs a restart")]
     OtherCamera,
     #[error("a change of [lamps] needs a restart")]
@@ -161,6 +184,7 @@ enum Part {
     Camera,
     Button,
     Model,
+    Stick,
     Tidying,
 }
 
@@ -201,12 +225,15 @@ pub struct Daemon {
     clock: Clock,
     /// The journal before this one was damaged, and nobody has acknowledged it.
     begun: Option<Note>,
+    /// The version of a model that a stick has offered, and what it is.
+    offered: Option<(u64, String)>,
     /// Why the clock must be behind.
     behind: Option<String>,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
     /// The last fields: dropped when nothing can wait for the loop any more.
     listener: Option<Listener>,
+    sticks: Option<Sticks>,
     _camera: Option<Camera>,
     /// Answers programs of the same machine; dropped before what it asks.
     _control: Option<Server>,
@@ -253,10 +280,12 @@ impl Daemon {
             faults: BTreeMap::new(),
             begun: journal.unacknowledged()?,
             behind: None,
+            offered: None,
             tidying: Tidying::new(Instant::now()),
             clock: Clock::system(),
             resting: false,
             listener: None,
+            sticks: None,
             _control: control,
             _camera: camera,
             sender: sender.clone(),
@@ -289,6 +318,8 @@ impl Daemon {
             let (state, journal) = (&self.config.state, self.config.journal());
             self.outbox = Some(Outbox::start(pacs, state, journal, self.config.limits, self.key.uid("unit"))?);
         }
+        self.sticks = Sticks::start(&self.config, self.key.unit(), &self.bounds, self.spool.landing(), &self.sender)
+            .map_err(DaemonError::StickThread)?;
         self.listener = reception::start(&self.config, &self.bounds, self.spool.landing(), &self.sender)
             .map_err(DaemonError::Listener)?;
         let (bounds, sender) = (Arc::clone(&self.bounds), self.sender.clone());
@@ -394,6 +425,22 @@ impl Daemon {
                 self.failed(Part::Button, wrong, "check its wires; films are taken by: chestlight capture");
             }
             Event::Board => self.resting = false,
+            Event::Stick(Ok(())) => self.mended(Part::Stick),
+            Event::Stick(Err(wrong)) => self.failed(Part::Stick, wrong, STICK_ADVICE),
+            Event::Exported(last) => {
+                let noted = self.journal.note(
+                    journal::Event::Exported,
+                    last,
+                    &format!("the rows up to {last} went onto a stick"),
+                );
+                if let Err(error) = noted {
+                    log::warn!("it is not noted that rows went onto a stick: {error}");
+                }
+            }
+            Event::Offered { version, model } => {
+                self.offered = Some((version, model));
+                self.resting = false;
+            }
             Event::Configuration(read) => {
                 self.service.reloading();
                 match self.reconfigure(*read) {
@@ -414,6 +461,9 @@ impl Daemon {
         }
         if config.dicom != self.config.dicom {
             return Err(ReconfigureError::OtherDicom);
+        }
+        if config.stick != self.config.stick {
+            return Err(ReconfigureError::OtherStick);
         }
         if config.camera != self.config.camera {
             return Err(ReconfigureError::OtherCamera);
@@ -474,6 +524,12 @@ impl Daemon {
         if self.begun.is_some() && matches!(self.journal.unacknowledged(), Ok(None)) {
             log::info!("the damage of the journal before was acknowledged");
             self.begun = None;
+            self.resting = false;
+        }
+        if let Some((version, _)) = self.offered
+            && Slots::new(&self.config.state).record().is_ok_and(|record| record.highest >= version)
+        {
+            self.offered = None;
             self.resting = false;
         }
         if self.behind.is_some() && self.clock.now().trusted {
@@ -570,10 +626,11 @@ impl Daemon {
             let begun = self.begun.as_ref().map(|note| (note.message.clone(), JOURNAL_ADVICE));
             let behind = self.behind.as_ref().map(|wrong| (wrong.clone(), CLOCK_ADVICE));
             let unusual = drift.as_ref().map(|drift| (drift.to_string(), "see: chestlight log drift"));
+            let offered = self.offered.as_ref().map(|(_, model)| (model.clone(), OFFER_ADVICE));
             // What the board says comes first: it may end the readings before long.
             let board = self.vitals.read().board_warnings().into_iter();
             let board = board.map(|Warning { wrong, advice }| (wrong, advice));
-            let films = [begun, behind, unusual].into_iter().flatten();
+            let films = [begun, behind, unusual, offered].into_iter().flatten();
             let told = |(wrong, advice): (String, &str)| FaultVitals { wrong, advice: advice.into() };
             self.vitals.update(|vitals| {
                 vitals.drift = drift.as_ref().map(ToString::to_string);
@@ -828,6 +885,7 @@ mod tests {
             rescan,
             limits: Limits::default(),
             min_free: 0,
+            stick: None,
             storage: Policy::default(),
             dicom: None,
             camera: None,

@@ -39,5 +39,6 @@ pub mod retry;
 pub mod self_test;
 pub mod show;
 pub mod spool;
+pub mod stick;
 pub mod tls;
 pub mod verdict;

@@ -113,6 +113,11 @@ impl PatientKey {
         hex(&self.mac(&["patient", patient_id.trim()]))
     }
 
+    /// What stands for this unit where several are told apart, 8 hexadecimal digits.
+    pub fn unit(&self) -> String {
+        hex(&self.mac(&["unit"])).chars().take(8).collect()
+    }
+
     /// An identifier that stands for another one, always the same and without a way back.
     pub fn uid(&self, of: &str) -> Uid {
         Uid::from_random(&self.mac(&["uid", of]))

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use chestlight::clock::{Clock, Moment};
 use chestlight::digest::hex;
 use chestlight::journal::{
-    self, Break, Entry, Event, GENESIS, Journal, JournalError, Override, Record, Row, Stamp, Word,
+    self, Break, Entry, Event, GENESIS, Journal, JournalError, Names, Override, Record, Row, Stamp, Word,
 };
 use chestlight::model::{Manifest, shipped};
 use chestlight::reading::{Milliseconds, Reading};
@@ -219,7 +219,7 @@ fn a_journal_of_an_earlier_schema_verifies_where_it_is_goes_on_in_place_and_keep
         assert_eq!((whole.last, whole.overrides, whole.notes), (rows, overrides, 0));
         let before = old(&read_only);
         let mut jsonl = Vec::new();
-        journal::write_jsonl(&read_only, &mut jsonl).unwrap();
+        journal::write_jsonl(&read_only, &mut jsonl, Names::Told).unwrap();
         assert_eq!(jsonl.iter().filter(|byte| **byte == b'\n').count() as i64, rows);
         assert_eq!(version(&connection), earlier, "who may only read changes nothing");
 
@@ -481,8 +481,8 @@ fn exports_have_every_row_and_no_formulas() {
     journal.override_reading(&word).unwrap();
 
     let (mut csv_text, mut jsonl) = (Vec::new(), Vec::new());
-    journal::write_csv(&journal, &mut csv_text).unwrap();
-    journal::write_jsonl(&journal, &mut jsonl).unwrap();
+    journal::write_csv(&journal, &mut csv_text, Names::Told).unwrap();
+    journal::write_jsonl(&journal, &mut jsonl, Names::Told).unwrap();
 
     let mut reader = csv::Reader::from_reader(csv_text.as_slice());
     let column = |name: &str, reader: &mut csv::Reader<&[u8]>| {

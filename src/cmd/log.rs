@@ -9,7 +9,9 @@ use chestlight::choose::Deaths;
 use chestlight::config::Config;
 use chestlight::daemon::last_readings;
 use chestlight::drift;
-use chestlight::journal::{Event, Journal, JournalError, Note, Override, Record, Row, Whole, write_csv, write_jsonl};
+use chestlight::journal::{
+    Event, Journal, JournalError, Names, Note, Override, Record, Row, Whole, write_csv, write_jsonl,
+};
 use chestlight::model::{Manifest, ModelFiles, shipped};
 use chestlight::show::{NOTICE, style};
 use chestlight::verdict::{Probabilities, Verdict};
@@ -238,9 +240,9 @@ fn show(journal: &Journal, seq: i64) -> anyhow::Result<Outcome> {
 fn export(journal: &Journal, csv: bool) -> anyhow::Result<()> {
     let out = io::BufWriter::new(io::stdout().lock());
     if csv {
-        write_csv(journal, out)?
+        write_csv(journal, out, Names::Told)?
     } else {
-        write_jsonl(journal, out)?
+        write_jsonl(journal, out, Names::Told)?
     }
     Ok(())
 }

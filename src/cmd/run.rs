@@ -77,6 +77,7 @@ fn failure(error: DaemonError) -> Failure {
         | DaemonError::Sensors(_)
         | DaemonError::Outbox(_)
         | DaemonError::Listener(_)
-        | DaemonError::CameraThread(_) => Error::new(error).into(),
+        | DaemonError::CameraThread(_)
+        | DaemonError::StickThread(_) => Error::new(error).into(),
     }
 }

@@ -29,6 +29,10 @@ impl Bounds {
     }
 
     /// Bytes that must stay free on the disc.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
     pub(super) fn min_free(&self) -> u64 {
         self.min_free.load(Ordering::Relaxed)
     }

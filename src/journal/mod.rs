@@ -16,7 +16,7 @@ mod stamp;
 
 pub use chain::{Break, GENESIS, Whole};
 pub use damage::{AcknowledgeError, DAMAGED};
-pub use export::{write_csv, write_jsonl};
+pub use export::{Names, write_csv, write_jsonl};
 pub use note::{Event, Note};
 pub use override_row::{Override, Word, WordError};
 pub use query::Record;

@@ -115,6 +115,16 @@ impl Journal {
         self.connection.query_one("SELECT seq FROM head", [], |row| row.get(0)).map_err(sqlite("read"))
     }
 
+    /// Number of the last reading or override; 0 where there is none.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn last_result(&self) -> Result<i64, JournalError> {
+        let last = "SELECT coalesce(max(seq), 0) FROM (SELECT max(seq) AS seq FROM reading UNION ALL SELECT max(seq) \
+                    FROM override)";
+        self.connection.query_one(last, [], |row| row.get(0)).map_err(sqlite("read"))
+    }
+
     /// The row with this number.
     ///
     /// # Errors

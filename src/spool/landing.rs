@@ -84,6 +84,11 @@ impl Write for Landed<'_> {
 }
 
 impl Landed<'_> {
+    /// SHA-256 of what was written so far.
+    pub fn digest(&self) -> String {
+        hex(&self.digest.clone().finalize())
+    }
+
     /// Makes the film durable under the name: sync, rename, sync the folder, as [`super::Spool::take_in`] does.
     ///
     /// # Errors

@@ -1,0 +1,177 @@
+//! The daemon's end of a USB stick: one thread that serves each stick once, as soon as it is mounted.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::Event;
+use super::reception::Bounds;
+use crate::choose;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::journal::{Journal, Row};
+use crate::model::Manifest;
+use crate::model::slots::Slots;
+use crate::spool::{self, Landing, SpoolError, Whereabouts};
+use crate::stick::{self, Candidate, Export, StickError};
+
+/// Time between two looks whether a stick is there.
+const LOOK: Duration = Duration::from_secs(1);
+const CHUNK: usize = 256 << 10;
+const PULLED: &str = "the stick was pulled before its films were taken and its results written";
+
+/// Serves sticks as long as it lives.
+#[derive(Debug)]
+pub(super) struct Sticks {
+    _end: SyncSender<()>,
+}
+
+struct Attendant {
+    config: Config,
+    stick: config::Stick,
+    unit: String,
+    bounds: Arc<Bounds>,
+    landing: Landing,
+    events: SyncSender<Event>,
+}
+
+impl Sticks {
+    /// Begins to wait for sticks, if the configuration says where they are mounted. `unit` stands for this unit on them.
+    pub(super) fn start(
+        config: &Config,
+        unit: String,
+        bounds: &Arc<Bounds>,
+        landing: Landing,
+        events: &SyncSender<Event>,
+    ) -> io::Result<Option<Self>> {
+        let Some(stick) = config.stick.clone() else { return Ok(None) };
+        let (end, ended) = sync_channel(0);
+        let (bounds, events) = (Arc::clone(bounds), events.clone());
+        let attendant = Attendant { config: config.clone(), stick, unit, bounds, landing, events };
+        thread::Builder::new().name("stick".into()).spawn(move || attendant.run(&ended))?;
+        Ok(Some(Self { _end: end }))
+    }
+}
+
+impl Attendant {
+    fn run(&self, ended: &Receiver<()>) {
+        let mut served = None;
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let mounted = stick::mounted(&self.stick.folder);
+            if mounted == served {
+                continue;
+            }
+            served = mounted;
+            let told = if mounted.is_some() { self.serve(ended) } else { Ok(()) };
+            log::debug!("{}", if mounted.is_some() { "a stick was served" } else { "no stick is there" });
+            self.tell(Event::Stick(told));
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody receives when the daemon has ended, and then there is nothing to tell it.
+        let _ = self.events.send(event);
+    }
+
+    /// Takes the films, waits until they are read, and writes the results.
+    fn serve(&self, ended: &Receiver<()>) -> Result<(), String> {
+        let folder = &self.stick.folder;
+        let told = |error: StickError| error.to_string();
+        let journal = Journal::open_read_only(&self.config.journal()).map_err(|error| error.to_string())?;
+        let (mut taken, mut left) = (Vec::new(), None);
+        for film in stick::films(folder, &journal) {
+            match film
+                .map_err(told)
+                .and_then(|film| film.map(|film| self.take(&film).map(|()| film.digest)).transpose())
+            {
+                Ok(new) => taken.extend(new),
+                Err(wrong) => left = Some(wrong),
+            }
+            if stick::mounted(folder).is_none() {
+                return Err(PULLED.into());
+            }
+        }
+        log::info!("{} films were taken from a stick", taken.len());
+        self.offer()?;
+        while !taken.is_empty() {
+            if ended.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                return Ok(());
+            }
+            if stick::mounted(folder).is_none() {
+                return Err(PULLED.into());
+            }
+            taken.retain(|digest| !self.is_settled(&journal, digest));
+        }
+        let export = Export {
+            journal: &journal,
+            archive: &self.config.state.join("archive"),
+            unit: &self.unit,
+            now: &Clock::system().now(),
+            names: self.stick.names,
+            overlays: self.stick.overlays,
+        };
+        if let Some(last) = stick::export(folder, &export).map_err(told)? {
+            log::info!("results up to row {last} were written onto a stick");
+            self.tell(Event::Exported(last));
+        }
+        left.map_or(Ok(()), |wrong| Err(format!("a film stays on the stick: {wrong}")))
+    }
+
+    fn is_settled(&self, journal: &Journal, digest: &str) -> bool {
+        let row = journal.find(digest).ok().flatten();
+        let whereabouts = |row: Row| spool::whereabouts(&self.config.state, row.seq, digest, &row.file_name);
+        row.is_some_and(|row| whereabouts(row) != Whereabouts::Waiting)
+    }
+
+    /// Copies a film into the spool, durably; the original stays on the stick.
+    fn take(&self, film: &Candidate) -> Result<(), String> {
+        let copy = || -> io::Result<_> {
+            let mut landed = self.landing.begin(self.bounds.min_free(), self.bounds.max_bytes())?;
+            let mut source = film.open()?;
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                match source.read(&mut chunk)? {
+                    0 => return Ok(landed),
+                    count => landed.write_all(chunk.get(..count).unwrap_or_default())?,
+                }
+            }
+        };
+        let landed = copy().map_err(|error| error.to_string())?;
+        if landed.digest() != film.digest {
+            return Err("the stick gave other bytes the second time".into());
+        }
+        match landed.keep(&film.name) {
+            Ok(film) => self.tell(Event::Received(film)),
+            Err(error @ SpoolError::Unsynced { .. }) => {
+                let told = error.to_string();
+                self.tell(Event::Unsynced(error));
+                return Err(told);
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Keeps a newer signed model until a person installs it.
+    fn offer(&self) -> Result<(), String> {
+        if self.config.trusted_keys.is_none() {
+            return Ok(());
+        }
+        let keys = choose::trusted_keys(&self.config).map_err(|error| error.to_string())?;
+        let highest = Slots::new(&self.config.state).record().map_err(|error| error.to_string())?.highest;
+        let Some(offer) = stick::offer(&self.stick.folder, &keys, highest) else { return Ok(()) };
+        let kept =
+            offer.keep(&self.config.state).map_err(|error| format!("the offered model cannot be kept: {error}"))?;
+        let version = offer.signed.bundle.version;
+        let name = Manifest::parse(&offer.signed.bundle.files.manifest).map_err(|error| error.to_string())?.name;
+        self.tell(Event::Offered { version, model: offered(&name, version, &kept) });
+        Ok(())
+    }
+}
+
+fn offered(name: &str, version: u64, kept: &Path) -> String {
+    format!("the stick offers the signed model {name} version {version}, kept in {}", kept.display())
+}
