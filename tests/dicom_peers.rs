@@ -11,6 +11,7 @@
 mod dicom_peer;
 mod real_films;
 mod running_unit;
+mod skipping;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -26,6 +27,7 @@ use dicom_peer::{Peer, configuration, free_port, instance, recorded};
 use running_unit::{Site, Unit};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use skipping::skip;
 
 /// Whether these programs are installed; where not, the line that says so has been printed.
 fn installed(programs: &[&str], test: &str) -> bool {
@@ -34,8 +36,7 @@ fn installed(programs: &[&str], test: &str) -> bool {
     let absent: Vec<&&str> =
         programs.iter().filter(|program| !folders.iter().any(|folder| folder.join(program).is_file())).collect();
     if !absent.is_empty() {
-        let skipped = format!("skipped: {test} (not installed: {absent:?})\n");
-        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+        skip(test, &format!("not installed: {absent:?}"));
     }
     absent.is_empty()
 }

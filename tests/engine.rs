@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
 
 mod real_films;
+mod skipping;
 
 use std::num::NonZeroUsize;
 
@@ -12,6 +13,7 @@ use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Radiograph;
 use chestlight::reading;
 use chestlight::self_test;
+use skipping::skip;
 use walkdir::WalkDir;
 
 /// Furthest that a probability may be from tract's. tract adds products in floats, and wherever the exact sum lies
@@ -59,7 +61,7 @@ fn the_shipped_network_runs_in_integers_by_default() {
 #[test]
 fn where_no_gpu_is_the_cpu_answers_and_the_reason_is_told() {
     if std::path::Path::new("/dev/nvidiactl").exists() {
-        println!("skipped: this machine has an NVIDIA GPU");
+        skip("where_no_gpu_is_the_cpu_answers_and_the_reason_is_told", "there is an NVIDIA GPU");
         return;
     }
     let options = EngineOptions { kind: EngineKind::Cuda, ..EngineOptions::default() };

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
 
+mod skipping;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use chestlight::config::{Config, LampColour, LampLines};
 use chestlight::show::lamps::{BlinkingLamps, last_word};
 use chestlight::show::{Indicator, Status, open_leds};
+use skipping::skip;
 
 const SIMULATOR: &str = "/sys/kernel/config/gpio-sim";
 
@@ -82,7 +85,8 @@ impl Drop for Bank {
 #[test]
 fn lamps_on_gpio_sim_are_lit_said_to_be_in_use_lost_and_found_again() {
     if !Path::new(SIMULATOR).exists() {
-        println!("skipped: there is no {SIMULATOR} (modprobe gpio-sim, and mount configfs)");
+        let test = "lamps_on_gpio_sim_are_lit_said_to_be_in_use_lost_and_found_again";
+        skip(test, "no gpio-sim; modprobe gpio-sim, and mount configfs");
         return;
     }
     let bank = Bank::new();
@@ -133,7 +137,7 @@ fn what_the_configuration_names_and_is_not_there_is_told_in_full() {
     let lamps = Config::parse(pi, Path::new("/")).unwrap().lamps.unwrap();
     assert!(matches!(lamps.lines, LampLines::Rppal(_)));
     if rppal::system::DeviceInfo::new().is_ok() {
-        println!("skipped: this is a Raspberry Pi, where rppal works");
+        skip("rppal on another board", "this is a Raspberry Pi");
         return;
     }
     let Err(error) = open_leds(&lamps.lines) else { panic!("this is no Raspberry Pi") };

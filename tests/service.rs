@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
 
 mod running_unit;
+mod skipping;
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use image::ImageFormat;
 use running_unit::{Site, Unit, film};
 use rustix::process::Signal;
+use skipping::skip;
 
 /// How long the watchdog of these tests waits.
 const WATCHDOG: Duration = Duration::from_millis(2_000);
@@ -93,7 +95,7 @@ fn a_unit_that_hangs_in_a_film_feeds_no_watchdog_and_reads_the_film_after_it_was
 #[test]
 fn systemd_calls_the_units_exposure_at_most_2() {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        println!("skipped: there is no systemd-analyze");
+        skip("systemd_calls_the_units_exposure_at_most_2", "there is no systemd-analyze");
         return;
     }
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/chestlight.service");

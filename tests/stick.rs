@@ -12,6 +12,7 @@
 
 mod running_unit;
 mod signed;
+mod skipping;
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -28,6 +29,7 @@ use chestlight::stick::{self, Export};
 use image::ImageFormat;
 use running_unit::{Site, digest, film};
 use signed::Signer;
+use skipping::skip;
 
 /// A file with a file system in it, and where it is mounted.
 struct Stick {
@@ -49,7 +51,7 @@ impl Stick {
                 return Some(stick);
             }
         }
-        println!("skipped: a USB stick, because no file system can be mounted here");
+        skip("a USB stick", "no file system can be mounted here");
         None
     }
 
