@@ -149,6 +149,8 @@ pub struct Spool {
     refused: PathBuf,
     /// Locked as long as it is open; the system unlocks it when the process dies.
     lock: Arc<File>,
+    /// Number of the next film that lands, by whatever way: no two are written into the same unfinished copy.
+    next: Arc<AtomicU64>,
 }
 
 impl Spool {
@@ -187,12 +189,12 @@ impl Spool {
             remove_if_there(&stray).map_err(step("removing an unfinished copy"))?;
         }
         sync_folder(state)?;
-        Ok(Self { spool, archive, refused, lock: Arc::new(lock) })
+        Ok(Self { spool, archive, refused, lock: Arc::new(lock), next: Arc::default() })
     }
 
     /// Where films land that do not come through the inbox.
     pub fn landing(&self) -> Landing {
-        Landing { spool: self.spool.clone(), next: AtomicU64::new(0), _lock: Arc::clone(&self.lock) }
+        Landing { spool: self.spool.clone(), next: Arc::clone(&self.next), _lock: Arc::clone(&self.lock) }
     }
 
     /// Takes one path out of the inbox: copy with digest, sync, rename, sync the folder, and only then unlink.

@@ -21,7 +21,7 @@ const LOOK_EVERY: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Landing {
     pub(super) spool: PathBuf,
-    pub(super) next: AtomicU64,
+    pub(super) next: Arc<AtomicU64>,
     pub(super) _lock: Arc<File>,
 }
 
@@ -120,6 +120,22 @@ impl Drop for Landed<'_> {
 mod tests {
     use super::super::{Spool, TakenIn};
     use super::*;
+
+    #[test]
+    fn films_that_land_at_the_same_time_by_different_ways_stay_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let spool = Spool::open(root.path()).unwrap();
+        let ways = [spool.landing(), spool.landing()];
+        let films = [b"first".as_slice(), b"second, longer"];
+        let mut landing: Vec<_> = ways.iter().map(|way| way.begin(0, 100).unwrap()).collect();
+        for (landed, film) in landing.iter_mut().zip(films) {
+            landed.write_all(film).unwrap();
+        }
+        for (landed, film) in landing.into_iter().zip(films) {
+            let kept = landed.keep("film").unwrap();
+            assert_eq!(spool.bytes(&kept, 100).unwrap(), film);
+        }
+    }
 
     #[test]
     fn what_lands_is_durable_known_by_its_digest_and_found_by_the_next_start() {
