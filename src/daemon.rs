@@ -41,7 +41,7 @@ use crate::retry::Retry;
 use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
 use camera::Camera;
-use reception::Bounds;
+use reception::{Bounds, Desk};
 use stick::Sticks;
 use tidying::Tidying;
 
@@ -261,7 +261,7 @@ impl Daemon {
         let films = films.map(|film| InHand { film, reading: None, news: true, shown: false }).collect();
         let (sender, events) = sync_channel(MOST_EVENTS);
         let bounds = Bounds::new(&config);
-        let camera = Camera::start(&config, &bounds, spool.landing(), &sender)?;
+        let camera = Camera::start(&config, Desk::new(spool.landing(), &bounds, &sender), &sender)?;
         vitals.update(|vitals| vitals.camera = config.camera.as_ref().map(|camera| camera::vitals(camera, None)));
         let control = answering(&config.state, vitals.clone(), camera.as_ref().map(Camera::trigger));
         let mut daemon = Self {
@@ -318,10 +318,10 @@ impl Daemon {
             let (state, journal) = (&self.config.state, self.config.journal());
             self.outbox = Some(Outbox::start(pacs, state, journal, self.config.limits, self.key.uid("unit"))?);
         }
-        self.sticks = Sticks::start(&self.config, self.key.unit(), &self.bounds, self.spool.landing(), &self.sender)
-            .map_err(DaemonError::StickThread)?;
-        self.listener = reception::start(&self.config, &self.bounds, self.spool.landing(), &self.sender)
-            .map_err(DaemonError::Listener)?;
+        let desk = || Desk::new(self.spool.landing(), &self.bounds, &self.sender);
+        self.sticks =
+            Sticks::start(&self.config, self.key.unit(), desk(), &self.sender).map_err(DaemonError::StickThread)?;
+        self.listener = reception::start(&self.config, desk()).map_err(DaemonError::Listener)?;
         let (bounds, sender) = (Arc::clone(&self.bounds), self.sender.clone());
         let changed = move || drop(sender.send(Event::Board));
         let min_free = move || bounds.min_free();

@@ -1,11 +1,9 @@
 //! The daemon's end of the camera: a film that it takes lands in the spool and is told to the loop.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
-use super::reception::Bounds;
+use super::reception::{Desk, Unkept};
 use super::{DaemonError, Event};
 use crate::config::{self, Config};
 use crate::decode::{self, Limits};
@@ -15,7 +13,6 @@ use crate::intake::camera;
 use crate::intake::camera::attendant::{Attended, Taking, Trigger};
 use crate::intake::camera::frame::GreyFrame;
 use crate::radiograph::Encoding;
-use crate::spool::{Landing, SpoolError};
 
 /// What films are called that came from the camera.
 pub const NAME: &str = "camera.png";
@@ -28,12 +25,7 @@ pub(super) struct Camera {
 
 impl Camera {
     /// Begins to attend the camera that the configuration names.
-    pub(super) fn start(
-        config: &Config,
-        bounds: &Arc<Bounds>,
-        landing: Landing,
-        sender: &SyncSender<Event>,
-    ) -> Result<Option<Self>, DaemonError> {
+    pub(super) fn start(config: &Config, desk: Desk, sender: &SyncSender<Event>) -> Result<Option<Self>, DaemonError> {
         let Some(settings) = &config.camera else { return Ok(None) };
         let source = camera::source(&settings.device, settings.format, settings.max_pixels)?;
         let taking = Taking {
@@ -43,8 +35,7 @@ impl Camera {
             max_pixels: settings.max_pixels,
             decode_jpeg,
         };
-        let (bounds, events) = (Arc::clone(bounds), sender.clone());
-        let keep = move |png: &[u8]| keep(png, &landing, &bounds, &events);
+        let keep = move |png: &[u8]| keep(png, &desk);
         // Nobody receives when the daemon has ended, and then there is nothing to tell it.
         let events = sender.clone();
         let tell = move |works| drop(events.send(Event::Camera(works)));
@@ -75,25 +66,10 @@ pub(super) fn vitals(camera: &config::Camera, told: Option<&Result<String, Strin
     PartVitals { name, wrong }
 }
 
-fn keep(png: &[u8], landing: &Landing, bounds: &Bounds, events: &SyncSender<Event>) -> Result<String, String> {
-    let (min_free, max_bytes) = (bounds.min_free.load(Ordering::Relaxed), bounds.max_bytes.load(Ordering::Relaxed));
-    let told = |error: std::io::Error| error.to_string();
-    let mut landed = landing.begin(min_free, max_bytes).map_err(told)?;
-    landed.write_all(png).map_err(told)?;
-    match landed.keep(NAME) {
-        Ok(film) => {
-            let digest = film.short_digest().to_owned();
-            // When the daemon has ended, the next start finds the film.
-            let _ = events.send(Event::Received(film));
-            Ok(digest)
-        }
-        Err(error @ SpoolError::Unsynced { .. }) => {
-            let told = error.to_string();
-            let _ = events.send(Event::Unsynced(error));
-            Err(told)
-        }
-        Err(error) => Err(error.to_string()),
-    }
+fn keep(png: &[u8], desk: &Desk) -> Result<String, String> {
+    let mut film = desk.begin().map_err(|error| error.to_string())?;
+    film.write_all(png).map_err(|error| error.to_string())?;
+    desk.keep(film, NAME).map_err(Unkept::into_words)
 }
 
 /// The grey of a frame that is a JPEG.

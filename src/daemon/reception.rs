@@ -1,4 +1,5 @@
-//! The daemon's end of the DICOM listener: what a peer has sent lands in the spool and is told to the loop.
+//! Where films come in otherwise than through the inbox: they land in the spool and are told to the loop. And the
+//! daemon's end of the DICOM listener, whose films do so.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,8 +18,8 @@ pub const NAME: &str = "c-store.dcm";
 /// What a reread configuration may change while peers are sending.
 #[derive(Debug)]
 pub(super) struct Bounds {
-    pub(super) min_free: AtomicU64,
-    pub(super) max_bytes: AtomicU64,
+    min_free: AtomicU64,
+    max_bytes: AtomicU64,
 }
 
 impl Bounds {
@@ -29,10 +30,6 @@ impl Bounds {
     }
 
     /// Bytes that must stay free on the disc.
-    pub(super) fn max_bytes(&self) -> u64 {
-        self.max_bytes.load(Ordering::Relaxed)
-    }
-
     pub(super) fn min_free(&self) -> u64 {
         self.min_free.load(Ordering::Relaxed)
     }
@@ -43,41 +40,78 @@ impl Bounds {
     }
 }
 
-/// Starts the listener, if the configuration names one.
-pub(super) fn start(
-    config: &Config,
-    bounds: &Arc<Bounds>,
-    landing: Landing,
-    sender: &SyncSender<Event>,
-) -> io::Result<Option<Listener>> {
-    let Some(dicom) = config.dicom.clone() else { return Ok(None) };
-    let listen = dicom.listen;
-    let landing = Desk { landing, bounds: Arc::clone(bounds), sender: sender.clone() };
-    let sender = sender.clone();
-    let tell = move |listening: Result<_, io::Error>| {
-        let told = listening.map_err(|error| format!("no DICOM can be received at {listen}: {error}"));
-        // Nobody listens any more when the daemon has ended.
-        let _ = sender.send(Event::Listening(told));
-    };
-    Listener::start(dicom, &TRANSFER_SYNTAXES, landing, Box::new(tell)).map(Some)
-}
-
-struct Desk {
+/// Where films land, whoever brings them.
+pub(super) struct Desk {
     landing: Landing,
     bounds: Arc<Bounds>,
     sender: SyncSender<Event>,
 }
 
+/// A film that was not kept, in words that may name folders of this machine.
+pub(super) enum Unkept {
+    /// Nor will any other be, before a new start.
+    Unsynced(String),
+    /// This one alone.
+    Failed(String),
+}
+
+impl Unkept {
+    pub(super) fn into_words(self) -> String {
+        let (Self::Unsynced(words) | Self::Failed(words)) = self;
+        words
+    }
+}
+
+impl Desk {
+    pub(super) fn new(landing: Landing, bounds: &Arc<Bounds>, sender: &SyncSender<Event>) -> Self {
+        Self { landing, bounds: Arc::clone(bounds), sender: sender.clone() }
+    }
+
+    /// A film of as many bytes as the site takes, to be written into.
+    pub(super) fn begin(&self) -> io::Result<Landed<'_>> {
+        self.landing.begin(self.bounds.min_free(), self.bounds.max_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Makes a film durable under a name and tells the loop; the first digits of its digest.
+    pub(super) fn keep(&self, film: Landed<'_>, name: &str) -> Result<String, Unkept> {
+        let (event, kept) = match film.keep(name) {
+            Ok(film) => {
+                let digest = film.short_digest().to_owned();
+                (Event::Received(film), Ok(digest))
+            }
+            Err(error @ SpoolError::Unsynced { .. }) => {
+                let words = error.to_string();
+                (Event::Unsynced(error), Err(Unkept::Unsynced(words)))
+            }
+            Err(error) => return Err(Unkept::Failed(error.to_string())),
+        };
+        // A full channel makes whoever brings films wait. When the daemon has ended, the next start finds the film.
+        let _ = self.sender.send(event);
+        kept
+    }
+}
+
+/// Starts the listener, if the configuration names one.
+pub(super) fn start(config: &Config, desk: Desk) -> io::Result<Option<Listener>> {
+    let Some(dicom) = config.dicom.clone() else { return Ok(None) };
+    let listen = dicom.listen;
+    let sender = desk.sender.clone();
+    let tell = move |listening: Result<_, io::Error>| {
+        let told = listening.map_err(|error| format!("no DICOM can be received at {listen}: {error}"));
+        // Nobody listens any more when the daemon has ended.
+        let _ = sender.send(Event::Listening(told));
+    };
+    Listener::start(dicom, &TRANSFER_SYNTAXES, desk, Box::new(tell)).map(Some)
+}
+
 struct Received<'d> {
     film: Landed<'d>,
-    sender: &'d SyncSender<Event>,
+    desk: &'d Desk,
 }
 
 impl dicom_scp::Landing for Desk {
     fn begin(&self) -> io::Result<Box<dyn dicom_scp::Object + '_>> {
-        let (min_free, max_bytes) = (&self.bounds.min_free, &self.bounds.max_bytes);
-        let film = self.landing.begin(min_free.load(Ordering::Relaxed), max_bytes.load(Ordering::Relaxed))?;
-        Ok(Box::new(Received { film, sender: &self.sender }))
+        Ok(Box::new(Received { film: Desk::begin(self)?, desk: self }))
     }
 }
 
@@ -93,17 +127,12 @@ impl Write for Received<'_> {
 
 impl dicom_scp::Object for Received<'_> {
     fn keep(self: Box<Self>) -> io::Result<()> {
-        let Self { film, sender } = *self;
-        let (event, kept) = match film.keep(NAME) {
-            Ok(film) => (Event::Received(film), Ok(())),
-            Err(error @ SpoolError::Unsynced { .. }) => {
-                let told = io::Error::other("the disc could not be synced");
-                (Event::Unsynced(error), Err(told))
-            }
-            Err(error) => return Err(io::Error::other(error.to_string())),
-        };
-        // A full channel makes the peer wait. When the daemon has ended, the next start finds the film.
-        let _ = sender.send(event);
-        kept
+        let Self { film, desk } = *self;
+        match desk.keep(film, NAME) {
+            Ok(_) => Ok(()),
+            // The peer need not know this unit's folders.
+            Err(Unkept::Unsynced(_)) => Err(io::Error::other("the disc could not be synced")),
+            Err(Unkept::Failed(words)) => Err(io::Error::other(words)),
+        }
     }
 }

@@ -1,26 +1,24 @@
 //! The daemon's end of a USB stick: one thread that serves each stick once, as soon as it is mounted.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use super::Event;
-use super::reception::Bounds;
+use super::reception::{Desk, Unkept};
 use crate::choose;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::journal::{Journal, Row};
 use crate::model::Manifest;
 use crate::model::slots::Slots;
-use crate::spool::{self, Landing, SpoolError, Whereabouts};
+use crate::spool::{self, Whereabouts};
 use crate::stick::{self, Candidate, Export, StickError};
 
 /// Time between two looks whether a stick is there.
 const LOOK: Duration = Duration::from_secs(1);
-const CHUNK: usize = 256 << 10;
 const PULLED: &str = "the stick was pulled before its films were taken and its results written";
 
 /// Serves sticks as long as it lives.
@@ -33,8 +31,7 @@ struct Attendant {
     config: Config,
     stick: config::Stick,
     unit: String,
-    bounds: Arc<Bounds>,
-    landing: Landing,
+    desk: Desk,
     events: SyncSender<Event>,
 }
 
@@ -43,14 +40,12 @@ impl Sticks {
     pub(super) fn start(
         config: &Config,
         unit: String,
-        bounds: &Arc<Bounds>,
-        landing: Landing,
+        desk: Desk,
         events: &SyncSender<Event>,
     ) -> io::Result<Option<Self>> {
         let Some(stick) = config.stick.clone() else { return Ok(None) };
         let (end, ended) = sync_channel(0);
-        let (bounds, events) = (Arc::clone(bounds), events.clone());
-        let attendant = Attendant { config: config.clone(), stick, unit, bounds, landing, events };
+        let attendant = Attendant { config: config.clone(), stick, unit, desk, events: events.clone() };
         thread::Builder::new().name("stick".into()).spawn(move || attendant.run(&ended))?;
         Ok(Some(Self { _end: end }))
     }
@@ -129,30 +124,15 @@ impl Attendant {
     /// Copies a film into the spool, durably; the original stays on the stick.
     fn take(&self, film: &Candidate) -> Result<(), String> {
         let copy = || -> io::Result<_> {
-            let mut landed = self.landing.begin(self.bounds.min_free(), self.bounds.max_bytes())?;
-            let mut source = film.open()?;
-            let mut chunk = vec![0; CHUNK];
-            loop {
-                match source.read(&mut chunk)? {
-                    0 => return Ok(landed),
-                    count => landed.write_all(chunk.get(..count).unwrap_or_default())?,
-                }
-            }
+            let mut landed = self.desk.begin()?;
+            io::copy(&mut film.open()?, &mut landed)?;
+            Ok(landed)
         };
         let landed = copy().map_err(|error| error.to_string())?;
         if landed.digest() != film.digest {
             return Err("the stick gave other bytes the second time".into());
         }
-        match landed.keep(&film.name) {
-            Ok(film) => self.tell(Event::Received(film)),
-            Err(error @ SpoolError::Unsynced { .. }) => {
-                let told = error.to_string();
-                self.tell(Event::Unsynced(error));
-                return Err(told);
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-        Ok(())
+        self.desk.keep(landed, &film.name).map(drop).map_err(Unkept::into_words)
     }
 
     /// Keeps a newer signed model until a person installs it.
