@@ -215,10 +215,7 @@ impl Spool {
         if !found.is_file() {
             return Ok(TakenIn::Film(not_a_film(path, name, &found, not_a_file(path, &found))));
         }
-        // Without blocking, in case it was exchanged for a pipe since it was looked at.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-        let mut source = match opened {
+        let mut source = match open_file(path) {
             Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TakenIn::Gone),
             Err(error) => return self.unreadable(path, name, &found, error),
@@ -602,8 +599,15 @@ fn modified(metadata: &Metadata) -> SystemTime {
     metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// Opens a file of other people's: follows no link, and does not block, in case it was exchanged for a pipe since it
+/// was looked at.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// Creates or empties a file that only its owner may read.
-fn private(path: &Path) -> io::Result<File> {
+pub(crate) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 

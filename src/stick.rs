@@ -4,11 +4,9 @@
 //! as taken before it is durably in the spool, and results count only with their list of checksums, which is written
 //! last: FAT cannot rename a folder in one step.
 
-use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -17,10 +15,11 @@ use walkdir::WalkDir;
 
 use crate::clock::Moment;
 use crate::digest::hex;
+use crate::intake::folder::is_passed_over;
 use crate::journal::{self, Journal, JournalError, Names};
 use crate::model::TrustedKeys;
 use crate::model::slots::{Signed, read_signed};
-use crate::spool::harmless_name;
+use crate::spool::{harmless_name, open_file, private};
 
 /// The folder on the stick that films are taken from.
 pub const INBOX: &str = "inbox";
@@ -85,13 +84,6 @@ impl Candidate {
     }
 }
 
-/// Follows no link and waits for no pipe.
-fn open_file(path: &Path) -> io::Result<File> {
-    use rustix::fs::OFlags;
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
-}
-
 /// The films in the inbox of a stick that the journal does not have, in the order of their names; the originals stay. No
 /// links, no names that begin with a dot, no index of a DICOM medium, as in the unit's own inbox.
 ///
@@ -102,12 +94,11 @@ pub fn films<'a>(
     journal: &'a Journal,
 ) -> impl Iterator<Item = Result<Option<Candidate>, StickError>> + use<'a> {
     let inbox = stick.join(INBOX);
-    let passed_over = |name: &OsStr| name.as_bytes().starts_with(b".") || name.eq_ignore_ascii_case("DICOMDIR");
     let files = WalkDir::new(&inbox)
         .min_depth(1)
         .sort_by_file_name()
         .into_iter()
-        .filter_entry(move |entry| !passed_over(entry.file_name()))
+        .filter_entry(|entry| !is_passed_over(entry.file_name()))
         .filter(|entry| entry.as_ref().map_or(true, |entry| entry.file_type().is_file()))
         .take(if inbox.is_dir() { MOST_FILES } else { 0 });
     files.map(move |entry| {
@@ -123,16 +114,9 @@ pub fn films<'a>(
 }
 
 fn digest_of(file: &mut File) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hex(&digest.finalize())),
-            Ok(count) => digest.update(chunk.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let mut summed = Summed { out: io::sink(), digest: Sha256::new() };
+    io::copy(file, &mut summed)?;
+    Ok(hex(&summed.digest.finalize()))
 }
 
 /// What goes onto a stick, and how it is called there.
@@ -181,10 +165,11 @@ pub fn export(stick: &Path, export: &Export<'_>) -> Result<Option<i64>, StickErr
         }
         sync(&overlays).map_err(&writing)?;
     }
-    let csv = |out: &mut Summed| journal::write_csv(export.journal, out, export.names).map_err(io::Error::other);
+    let csv = |out: &mut SummedFile| journal::write_csv(export.journal, out, export.names).map_err(io::Error::other);
     let sum = write(&folder.join("readings.csv"), csv).map_err(&writing)?;
     sums.push_str(&format!("{sum}  readings.csv\n"));
-    let jsonl = |out: &mut Summed| journal::write_jsonl(export.journal, out, export.names).map_err(io::Error::other);
+    let jsonl =
+        |out: &mut SummedFile| journal::write_jsonl(export.journal, out, export.names).map_err(io::Error::other);
     let sum = write(&folder.join(LAST), jsonl).map_err(&writing)?;
     sums.push_str(&format!("{sum}  {LAST}\n"));
     sync(&folder).and_then(|()| sync(&results)).and_then(|()| sync(stick)).map_err(&writing)?;
@@ -224,32 +209,33 @@ fn heat_maps(archive: &Path, before: i64) -> Vec<(String, PathBuf)> {
     fs::read_dir(archive).map_or_else(|_| Vec::new(), |entries| entries.flatten().filter_map(short).collect())
 }
 
-/// A file that is being written, with the digest of what went into it.
-struct Summed {
-    file: BufWriter<File>,
+/// What is being written, with the digest of what went into it.
+struct Summed<W> {
+    out: W,
     digest: Sha256,
 }
 
-impl Write for Summed {
+type SummedFile = Summed<BufWriter<File>>;
+
+impl<W: Write> Write for Summed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.out.write(bytes)?;
         self.digest.update(bytes.get(..count).unwrap_or_default());
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
 
 /// Writes a file, syncs it, and returns its digest.
-fn write(path: &Path, fill: impl FnOnce(&mut Summed) -> io::Result<()>) -> io::Result<String> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    let mut out = Summed { file: BufWriter::with_capacity(CHUNK, file), digest: Sha256::new() };
-    fill(&mut out)?;
-    out.flush()?;
-    out.file.get_ref().sync_all()?;
-    Ok(hex(&out.digest.finalize()))
+fn write(path: &Path, fill: impl FnOnce(&mut SummedFile) -> io::Result<()>) -> io::Result<String> {
+    let mut file = Summed { out: BufWriter::with_capacity(CHUNK, private(path)?), digest: Sha256::new() };
+    fill(&mut file)?;
+    file.flush()?;
+    file.out.get_ref().sync_all()?;
+    Ok(hex(&file.digest.finalize()))
 }
 
 fn sync(folder: &Path) -> io::Result<()> {

@@ -168,7 +168,8 @@ fn translate(event: notify::Result<Event>) -> Option<Change> {
     }
 }
 
-fn is_passed_over(name: &OsStr) -> bool {
+/// Whether a file or folder of this name holds no films: a hidden one, or the index of a medium.
+pub fn is_passed_over(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b".") || is_index(name)
 }
 
