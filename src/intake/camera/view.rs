@@ -112,9 +112,10 @@ fn size(corners: &[[f64; 2]; 4], frame: &GreyFrame) -> [u32; 2] {
     let (width, height) = (length(a, b).max(length(d, c)), length(a, d).max(length(b, c)));
     let most = f64::from(frame.width) * f64::from(frame.height);
     let scale = (most / (width * height).max(1.0)).sqrt().min(1.0);
-    // Rounding must not go over the most either.
     let side = |length: f64| (length * scale + if scale < 1.0 { 0.0 } else { 0.5 }).max(1.0) as u32;
-    [side(width), side(height)]
+    // Neither rounding nor the least side of a thin view must go over the most.
+    let width = side(width).min(most as u32);
+    [width, side(height).min(most as u32 / width)]
 }
 
 /// The projective map of the unit square onto four corners (Heckbert 1989, "Fundamentals of texture mapping and image
@@ -255,6 +256,16 @@ mod tests {
             ([[1, 1]; 4], [4, 3], Err(CornersError::Shape)),
         ] {
             assert_eq!(View::new(corners, of).map(drop), told, "{corners:?}");
+        }
+    }
+
+    #[test]
+    fn a_view_as_thin_as_a_line_has_no_more_pixels_than_the_frame() {
+        // Found by the property below.
+        let corners = [[96, 187], [0, 1], [142, 89], [116, 145]];
+        for turned in 0..4 {
+            let film = View::new(corners, [255, 255]).unwrap().turned(turned).film(&numbered(3, 9));
+            assert!((1..=27).contains(&(film.width * film.height)), "{} x {}", film.width, film.height);
         }
     }
 
