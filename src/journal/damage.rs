@@ -12,7 +12,7 @@ use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use super::override_row::line;
-use super::{Event, Journal, JournalError, Note, Word, WordError, chain, schema, sqlite};
+use super::{Event, Journal, JournalError, Note, Word, WordError, chain, record, schema, sqlite};
 use crate::fault;
 use crate::verdict::NOTICE;
 
@@ -88,14 +88,10 @@ impl Journal {
 
     /// Begins a fresh journal with the note of what came before it.
     fn begin_after(&mut self, known: i64, message: &str) -> Result<(), JournalError> {
-        let writing = sqlite("written");
         let now = self.clock.now();
         let transaction = self.begin()?;
         let row = Note::next((known, chain::GENESIS.to_owned()), &now, Event::Begun, known, message);
-        let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        let insert = schema::insert("note", &super::note::COLUMNS);
-        transaction.execute(&insert, rusqlite::params_from_iter(columns)).map_err(writing)?;
-        super::commit(transaction, row.seq, row.hash())
+        record(transaction, "note", &row.columns(), (row.seq, row.hash()))
     }
 }
 

@@ -39,6 +39,7 @@ use crate::clock::Clock;
 use crate::fault;
 use crate::model::Manifest;
 use crate::reading::Reading;
+use row::Cell;
 
 /// How long a step waits for another process that has the journal locked.
 const BUSY: Duration = Duration::from_secs(2);
@@ -208,16 +209,13 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; nothing was recorded, or it was recorded and the next attempt will find it.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<Row, JournalError> {
-        let writing = sqlite("written");
         let now = self.clock.now();
         let transaction = self.begin()?;
-        if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(&writing)? {
+        if let Some(row) = query::by_digest(&transaction, entry.input_digest).map_err(sqlite("written"))? {
             return Ok(row);
         }
         let row = Row::next(head(&transaction)?, &now, entry);
-        let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        transaction.execute(&schema::insert("reading", &row::COLUMNS), params_from_iter(columns)).map_err(&writing)?;
-        commit(transaction, row.seq, row.hash())?;
+        record(transaction, "reading", &row.columns(), (row.seq, row.hash()))?;
         Ok(row)
     }
 
@@ -227,22 +225,18 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NoSuchReading`] and [`JournalError::NotAReading`]; SQLite's own.
     pub fn override_reading(&mut self, word: &Word) -> Result<Override, JournalError> {
-        let writing = sqlite("written");
         let now = self.clock.now();
         let transaction = self.begin()?;
         let (seq, hash) = head(&transaction)?;
         let asked = word.reading();
-        match query::by_seq(&transaction, asked).map_err(&writing)? {
+        match query::by_seq(&transaction, asked).map_err(sqlite("written"))? {
             Some(Record::Reading(_)) => {}
             Some(Record::Override(row)) => return Err(JournalError::NotAReading { asked, reading: row.reading }),
             Some(Record::Note(_)) => return Err(JournalError::NotOfAReading(asked)),
             None => return Err(JournalError::NoSuchReading { asked, last: seq }),
         }
         let row = Override::next((seq, hash), &now, word);
-        let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        let insert = schema::insert("override", &override_row::COLUMNS);
-        transaction.execute(&insert, params_from_iter(columns)).map_err(&writing)?;
-        commit(transaction, row.seq, row.hash())?;
+        record(transaction, "override", &row.columns(), (row.seq, row.hash()))?;
         self.empty_log();
         Ok(row)
     }
@@ -255,10 +249,7 @@ impl Journal {
         let now = self.clock.now();
         let transaction = self.begin()?;
         let row = Note::next(head(&transaction)?, &now, event, reading, message);
-        let columns = row.columns().into_iter().map(|(_, cell)| cell);
-        let insert = schema::insert("note", &note::COLUMNS);
-        transaction.execute(&insert, params_from_iter(columns)).map_err(sqlite("written"))?;
-        commit(transaction, row.seq, row.hash())?;
+        record(transaction, "note", &row.columns(), (row.seq, row.hash()))?;
         self.empty_log();
         Ok(row)
     }
@@ -296,9 +287,16 @@ fn head(transaction: &Transaction<'_>) -> Result<(i64, String), JournalError> {
     transaction.query_one("SELECT seq, hash FROM head", [], columns).map_err(sqlite("written"))
 }
 
-/// Makes the row that was just inserted the last one, durably.
-fn commit(transaction: Transaction<'_>, seq: i64, hash: &str) -> Result<(), JournalError> {
+/// Inserts a row and makes it the last one, durably.
+fn record(
+    transaction: Transaction<'_>,
+    table: &str,
+    columns: &[(&'static str, Cell<'_>)],
+    (seq, hash): (i64, &str),
+) -> Result<(), JournalError> {
     let writing = sqlite("written");
+    let cells = columns.iter().map(|(_, cell)| cell);
+    transaction.execute(&schema::insert(table, columns), params_from_iter(cells)).map_err(&writing)?;
     transaction.execute("UPDATE head SET seq = ?1, hash = ?2", params![seq, hash]).map_err(&writing)?;
     fault::point("journal.inserted");
     transaction.commit().map_err(&writing)?;

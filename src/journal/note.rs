@@ -4,7 +4,7 @@ use rusqlite::Row as SqlRow;
 use serde_json::json;
 
 use super::chain;
-use super::row::{Cell, utc};
+use super::row::{Cell, named, utc};
 use super::stamp::Stamp;
 use crate::clock::Moment;
 use crate::verdict::NOTICE;
@@ -145,20 +145,21 @@ impl Note {
     /// Every column with its name, in the order of [`COLUMNS`].
     pub(super) fn columns(&self) -> [(&'static str, Cell<'_>); COLUMNS.len()] {
         let [boot_id, boot_ms, clock_trusted] = self.stamp.cells();
-        let cells = [
-            Cell::Integer(self.seq),
-            Cell::Text(&self.event),
-            Cell::Integer(self.reading),
-            Cell::Text(&self.recorded_at),
-            Cell::Text(&self.message),
-            Cell::Text(&self.software_version),
-            Cell::Text(&self.previous_hash),
-            Cell::Text(&self.hash),
-            boot_id,
-            boot_ms,
-            clock_trusted,
-        ];
-        let mut names = COLUMNS.into_iter();
-        cells.map(|cell| (names.next().unwrap_or_default(), cell))
+        named(
+            COLUMNS,
+            [
+                Cell::Integer(self.seq),
+                Cell::Text(&self.event),
+                Cell::Integer(self.reading),
+                Cell::Text(&self.recorded_at),
+                Cell::Text(&self.message),
+                Cell::Text(&self.software_version),
+                Cell::Text(&self.previous_hash),
+                Cell::Text(&self.hash),
+                boot_id,
+                boot_ms,
+                clock_trusted,
+            ],
+        )
     }
 }

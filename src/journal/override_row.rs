@@ -5,7 +5,7 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::chain;
-use super::row::{Cell, utc};
+use super::row::{Cell, named, utc};
 use super::stamp::Stamp;
 use crate::clock::Moment;
 use crate::verdict::{NOTICE, Verdict};
@@ -201,23 +201,24 @@ impl Override {
     /// Every column with its name, in the order of [`COLUMNS`].
     pub(super) fn columns(&self) -> [(&'static str, Cell<'_>); COLUMNS.len()] {
         let [boot_id, boot_ms, clock_trusted] = self.stamp.cells();
-        let cells = [
-            Cell::Integer(self.seq),
-            Cell::Integer(self.reading),
-            Cell::Text(&self.recorded_at),
-            Cell::Text(&self.verdict),
-            Cell::Text(&self.message),
-            self.operator.as_deref().map_or(Cell::Null, Cell::Text),
-            Cell::Integer(self.uid),
-            Cell::Text(&self.software_version),
-            Cell::Text(&self.previous_hash),
-            Cell::Text(&self.hash),
-            boot_id,
-            boot_ms,
-            clock_trusted,
-        ];
-        let mut names = COLUMNS.into_iter();
-        cells.map(|cell| (names.next().unwrap_or_default(), cell))
+        named(
+            COLUMNS,
+            [
+                Cell::Integer(self.seq),
+                Cell::Integer(self.reading),
+                Cell::Text(&self.recorded_at),
+                Cell::Text(&self.verdict),
+                Cell::Text(&self.message),
+                self.operator.as_deref().map_or(Cell::Null, Cell::Text),
+                Cell::Integer(self.uid),
+                Cell::Text(&self.software_version),
+                Cell::Text(&self.previous_hash),
+                Cell::Text(&self.hash),
+                boot_id,
+                boot_ms,
+                clock_trusted,
+            ],
+        )
     }
 }
 

@@ -285,40 +285,50 @@ impl Row {
         let maybe = |number: Option<f64>| number.filter(|number| !number.is_nan()).map_or(Cell::Null, Cell::Real);
         let maybe_text = |value: &'a Option<String>| value.as_deref().map_or(Cell::Null, Cell::Text);
         let [boot_id, boot_ms, clock_trusted] = self.stamp.cells();
-        let cells = [
-            Cell::Integer(self.seq),
-            text(&self.input_digest),
-            text(&self.file_name),
-            text(&self.taken_at),
-            text(&self.recorded_at),
-            text(&self.verdict),
-            maybe_text(&self.reason),
-            text(&self.message),
-            maybe(self.p_normal),
-            maybe(self.p_bacterial),
-            maybe(self.p_covid19),
-            text(&self.model_name),
-            text(&self.model_digest),
-            text(&self.software_version),
-            Cell::Real(self.decode_ms),
-            Cell::Real(self.gate_ms),
-            Cell::Real(self.preprocess_ms),
-            Cell::Real(self.infer_ms),
-            Cell::Real(self.total_ms),
-            text(&self.previous_hash),
-            text(&self.hash),
-            maybe_text(&self.study_uid),
-            maybe_text(&self.series_uid),
-            maybe_text(&self.sop_uid),
-            maybe_text(&self.patient_hash),
-            maybe(self.feature_distance),
-            boot_id,
-            boot_ms,
-            clock_trusted,
-        ];
-        let mut names = COLUMNS.into_iter();
-        cells.map(|cell| (names.next().unwrap_or_default(), cell))
+        named(
+            COLUMNS,
+            [
+                Cell::Integer(self.seq),
+                text(&self.input_digest),
+                text(&self.file_name),
+                text(&self.taken_at),
+                text(&self.recorded_at),
+                text(&self.verdict),
+                maybe_text(&self.reason),
+                text(&self.message),
+                maybe(self.p_normal),
+                maybe(self.p_bacterial),
+                maybe(self.p_covid19),
+                text(&self.model_name),
+                text(&self.model_digest),
+                text(&self.software_version),
+                Cell::Real(self.decode_ms),
+                Cell::Real(self.gate_ms),
+                Cell::Real(self.preprocess_ms),
+                Cell::Real(self.infer_ms),
+                Cell::Real(self.total_ms),
+                text(&self.previous_hash),
+                text(&self.hash),
+                maybe_text(&self.study_uid),
+                maybe_text(&self.series_uid),
+                maybe_text(&self.sop_uid),
+                maybe_text(&self.patient_hash),
+                maybe(self.feature_distance),
+                boot_id,
+                boot_ms,
+                clock_trusted,
+            ],
+        )
     }
+}
+
+/// The values of a row with the names of its columns.
+pub(super) fn named<'a, const COUNT: usize>(
+    names: [&'static str; COUNT],
+    cells: [Cell<'a>; COUNT],
+) -> [(&'static str, Cell<'a>); COUNT] {
+    let mut names = names.into_iter();
+    cells.map(|cell| (names.next().unwrap_or_default(), cell))
 }
 
 /// RFC 3339 in UTC to the millisecond.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::row::Cell;
 use super::{GENESIS, JournalError, note, override_row, row, sqlite};
 use crate::fault;
 
@@ -212,9 +213,10 @@ pub(super) fn dress(connection: &Connection, version: i64) -> Result<(), Journal
     connection.execute_batch(&views).map_err(reading)
 }
 
-pub(super) fn insert(table: &str, columns: &[&str]) -> String {
-    let places = vec!["?"; columns.len()].join(", ");
-    format!("INSERT INTO {table} ({}) VALUES ({places})", columns.join(", "))
+pub(super) fn insert(table: &str, columns: &[(&str, Cell<'_>)]) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let places = vec!["?"; names.len()].join(", ");
+    format!("INSERT INTO {table} ({}) VALUES ({places})", names.join(", "))
 }
 
 pub(super) fn select_readings(rest: &str) -> String {
