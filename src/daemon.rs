@@ -130,21 +130,23 @@ pub enum DaemonError {
     /// Results cannot be sent.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// The sensors have no thread.
-    #[error("there is no thread for the sensors: {0}")]
-    Sensors(io::Error),
-    /// USB sticks cannot be waited for.
-    #[error("there is no thread for USB sticks: {0}")]
-    StickThread(io::Error),
-    /// The DICOM listener has no thread.
-    #[error("there is no thread for the DICOM listener: {0}")]
-    Listener(io::Error),
     /// The program knows no cameras.
     #[error(transparent)]
     Camera(#[from] CameraError),
-    /// The camera or its button has no thread.
-    #[error("there is no thread for the camera: {0}")]
-    CameraThread(io::Error),
+    /// The system has no thread for a part of the unit.
+    #[error("there is no thread for {part}: {source}")]
+    Thread {
+        /// Which part.
+        part: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DaemonError {
+    fn no_thread(part: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Thread { part, source }
+    }
 }
 
 /// Why a configuration that was read again is not used.
@@ -152,16 +154,8 @@ pub enum DaemonError {
 enum ReconfigureError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("another state folder needs a restart")]
-    OtherState,
-    #[error("a change of [dicom] needs a restart")]
-    OtherDicom,
-    #[error("a change of [stick] needs a restart")]
-    OtherStick,
-    #[error("a change of [camera] needs a restart")]
-    OtherCamera,
-    #[error("a change of [lamps] needs a restart")]
-    OtherLamps,
+    #[error("{0} needs a restart")]
+    NeedsRestart(&'static str),
     #[error("the model cannot be used: {0}")]
     Model(#[from] ChooseError),
 }
@@ -302,11 +296,6 @@ impl Daemon {
         Ok((daemon, Handle(sender)))
     }
 
-    /// How the unit is, while it runs.
-    pub fn vitals(&self) -> SharedVitals {
-        self.vitals.clone()
-    }
-
     /// Reads films until it is told to stop.
     ///
     /// # Errors
@@ -319,14 +308,15 @@ impl Daemon {
             self.outbox = Some(Outbox::start(pacs, state, journal, self.config.limits, self.key.uid("unit"))?);
         }
         let desk = || Desk::new(self.spool.landing(), &self.bounds, &self.sender);
-        self.sticks =
-            Sticks::start(&self.config, self.key.unit(), desk(), &self.sender).map_err(DaemonError::StickThread)?;
-        self.listener = reception::start(&self.config, desk()).map_err(DaemonError::Listener)?;
+        self.sticks = Sticks::start(&self.config, self.key.unit(), desk(), &self.sender)
+            .map_err(DaemonError::no_thread("USB sticks"))?;
+        self.listener = reception::start(&self.config, desk()).map_err(DaemonError::no_thread("the DICOM listener"))?;
         let (bounds, sender) = (Arc::clone(&self.bounds), self.sender.clone());
         let changed = move || drop(sender.send(Event::Board));
         let min_free = move || bounds.min_free();
         let (state, vitals) = (self.config.state.clone(), self.vitals.clone());
-        let _sensors = Sensors::start(fault::sys(), state, vitals, min_free, changed).map_err(DaemonError::Sensors)?;
+        let _sensors = Sensors::start(fault::sys(), state, vitals, min_free, changed)
+            .map_err(DaemonError::no_thread("the sensors"))?;
         self.service.ready();
         loop {
             if Instant::now() >= self.look_at {
@@ -456,20 +446,8 @@ impl Daemon {
 
     fn reconfigure(&mut self, read: Result<Config, ConfigError>) -> Result<(), ReconfigureError> {
         let config = read?;
-        if config.state != self.config.state {
-            return Err(ReconfigureError::OtherState);
-        }
-        if config.dicom != self.config.dicom {
-            return Err(ReconfigureError::OtherDicom);
-        }
-        if config.stick != self.config.stick {
-            return Err(ReconfigureError::OtherStick);
-        }
-        if config.camera != self.config.camera {
-            return Err(ReconfigureError::OtherCamera);
-        }
-        if config.lamps != self.config.lamps {
-            return Err(ReconfigureError::OtherLamps);
+        if let Some(change) = needs_restart(&self.config, &config) {
+            return Err(ReconfigureError::NeedsRestart(change));
         }
         match choose::again(&config, &self.config, &self.chosen.origin) {
             Ok(None) => self.chosen.instead = None,
@@ -802,6 +780,18 @@ pub fn last_readings(journal: &Journal, model: &Manifest) -> Result<drift::Windo
         Ok::<(), JournalError>(())
     })?;
     Ok(window)
+}
+
+/// What of a configuration is read at the start alone, and differs in a later one.
+fn needs_restart(before: &Config, after: &Config) -> Option<&'static str> {
+    let changes = [
+        ("another state folder", before.state != after.state),
+        ("a change of [dicom]", before.dicom != after.dicom),
+        ("a change of [stick]", before.stick != after.stick),
+        ("a change of [camera]", before.camera != after.camera),
+        ("a change of [lamps]", before.lamps != after.lamps),
+    ];
+    changes.into_iter().find_map(|(change, is_there)| is_there.then_some(change))
 }
 
 fn watched(inbox: &Path, sender: &SyncSender<Event>) -> Folder {

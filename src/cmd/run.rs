@@ -73,11 +73,6 @@ fn failure(error: DaemonError) -> Failure {
         | DaemonError::Spool(_)
         | DaemonError::Key(_)
         | DaemonError::Camera(_) => usage(error),
-        DaemonError::Journal(_)
-        | DaemonError::Sensors(_)
-        | DaemonError::Outbox(_)
-        | DaemonError::Listener(_)
-        | DaemonError::CameraThread(_)
-        | DaemonError::StickThread(_) => Error::new(error).into(),
+        DaemonError::Journal(_) | DaemonError::Outbox(_) | DaemonError::Thread { .. } => Error::new(error).into(),
     }
 }

@@ -39,14 +39,14 @@ impl Camera {
         // Nobody receives when the daemon has ended, and then there is nothing to tell it.
         let events = sender.clone();
         let tell = move |works| drop(events.send(Event::Camera(works)));
-        let attended =
-            Attended::start(source, taking, Box::new(keep), Box::new(tell)).map_err(DaemonError::CameraThread)?;
+        let attended = Attended::start(source, taking, Box::new(keep), Box::new(tell))
+            .map_err(DaemonError::no_thread("the camera"))?;
         let button = settings.button.clone().map(|line| {
             let (trigger, events) = (attended.trigger(), sender.clone());
             let tell = move |works| drop(events.send(Event::Button(works)));
             Button::start(line, Box::new(move || trigger.press()), Box::new(tell))
         });
-        let button = button.transpose().map_err(DaemonError::CameraThread)?;
+        let button = button.transpose().map_err(DaemonError::no_thread("the camera"))?;
         Ok(Some(Self { _button: button, attended }))
     }
 
