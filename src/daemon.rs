@@ -790,6 +790,8 @@ fn needs_restart(before: &Config, after: &Config) -> Option<&'static str> {
         ("a change of [stick]", before.stick != after.stick),
         ("a change of [camera]", before.camera != after.camera),
         ("a change of [lamps]", before.lamps != after.lamps),
+        ("a change of [screen]", before.screen != after.screen),
+        ("a change of [oled]", before.oled != after.oled),
     ];
     changes.into_iter().find_map(|(change, is_there)| is_there.then_some(change))
 }
@@ -1002,6 +1004,24 @@ mod tests {
         assert!(matches!(ask(Request::Status), Answer::Status { vitals } if vitals.model.is_some()));
         assert!(matches!(ask(Request::Capture), Answer::Failed { wrong } if wrong.contains("[camera]")));
         unit.stop();
+    }
+
+    #[test]
+    fn a_change_that_only_a_restart_brings_about_is_told_and_every_other_is_taken() {
+        let read = |text: &str| Config::parse(&format!("inbox = 'a'\n{text}"), Path::new("/")).unwrap();
+        let before = read("state = 'b'");
+        for (after, told) in [
+            ("state = 'b'\nmin_free_mib = 7\n[storage]\nmax_films = 9", None),
+            ("state = 'c'", Some("another state folder")),
+            ("state = 'b'\n[dicom]\ncalling_ae_titles = ['X']\npeers = ['127.0.0.1']", Some("a change of [dicom]")),
+            ("state = 'b'\n[stick]\nfolder = 'm'", Some("a change of [stick]")),
+            ("state = 'b'\n[camera]\ndevice = 'x'", Some("a change of [camera]")),
+            ("state = 'b'\n[lamps]\nred = { chip = 'a', line = 1 }", Some("a change of [lamps]")),
+            ("state = 'b'\n[screen]", Some("a change of [screen]")),
+            ("state = 'b'\n[oled]", Some("a change of [oled]")),
+        ] {
+            assert_eq!(needs_restart(&before, &read(after)), told, "{after}");
+        }
     }
 
     #[test]
