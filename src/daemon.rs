@@ -709,9 +709,8 @@ impl Daemon {
         let heat_map = reading::heat_map(&self.chosen.model, reading, &bytes, limits);
         let Some(heat_map) = heat_map.map_err(|error| error.to_string())? else { return Ok(()) };
         // Somebody waits before the screen, nobody before the archive.
-        let picture = heat_map.over_film().map_err(|error| error.to_string())?;
-        self.panel.picture(place.seq, &Arc::new(picture));
-        let png = heat_map.png(NOTICE).map_err(|error| error.to_string())?;
+        self.panel.picture(place.seq, || heat_map.over_film());
+        let png = heat_map.sheet(&reading.message, NOTICE).png().map_err(|error| error.to_string())?;
         self.spool.put_beside(&in_hand.film, place, HEAT_MAP, &png).map_err(|error| error.to_string())
     }
 

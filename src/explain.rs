@@ -162,71 +162,9 @@ pub fn evidence(map: &ClassMap, class: Class) -> Vec<f32> {
     map.plane(class).iter().zip(others).map(|(own, (a, b))| own - (a + b) / 2.0).collect()
 }
 
-/// The film, the film under what speaks for `class`, a colour bar and words. `title` is the first line, such as the
-/// verdict; `notice` the last one. At most 1,286 x 676 pixels.
-///
-/// # Errors
-/// [`ExplainError`].
-pub fn picture(
-    film: &Radiograph,
-    geometry: &InputGeometry,
-    map: &ClassMap,
+/// A film and what speaks for a class, at the size at which they are drawn: at most 560 x 560 pixels.
+pub struct HeatMap {
     class: Class,
-    [title, notice]: [&str; 2],
-) -> Result<Picture, ExplainError> {
-    let drawn = Drawn::new(film, geometry, map, class)?;
-    let Drawn { width, height, strongest, .. } = drawn;
-    let mut picture = Picture::new(EDGE * 4 + width * 2 + BAR + BAR_TEXT, HEAD + height + FOOT);
-    let second = EDGE * 2 + width;
-    drawn.film(&mut picture, EDGE, HEAD);
-    drawn.film(&mut picture, second, HEAD);
-    drawn.evidence(&mut picture, second, HEAD);
-    let bar = second + width + EDGE;
-    for y in 0..height {
-        let strength = 1.0 - y as f32 / height.saturating_sub(1).max(1) as f32;
-        for x in 0..BAR {
-            picture.blend(bar + x, HEAD + y, [96; 3], 1.0);
-            picture.blend(bar + x, HEAD + y, colour(strength), opacity(strength) / MOST_OPAQUE);
-        }
-    }
-    let big = |colour| MonoTextStyle::new(&FONT_10X20, colour);
-    let small = |colour| MonoTextStyle::new(&FONT_9X15, colour);
-    picture.words(title, big(TEXT), EDGE, 28);
-    picture.words("the film", small(QUIET), EDGE, 53);
-    picture.words(&format!("what speaks for {}", words(class)), small(QUIET), second, 53);
-    let label = bar + BAR + 8;
-    for (share, text) in
-        [(1.0, format!("{strongest:.1}")), (LINE, format!("{:.1}", strongest * LINE)), (0.0, "0 or".to_owned())]
-    {
-        let y = HEAD + ((1.0 - share) * height as f32) as u32;
-        // The first and last label stay beside the bar.
-        picture.words(&text, small(TEXT), label, y.clamp(HEAD + 11, HEAD + height.saturating_sub(16)));
-    }
-    picture.words("against", small(TEXT), label, HEAD + height - 2);
-    picture.words("logits", small(QUIET), label, HEAD + 29);
-    picture.words(notice, big(TEXT), EDGE, HEAD + height + 32);
-    Ok(picture)
-}
-
-/// The film under what speaks for `class`, without words. At most 560 x 560 pixels.
-///
-/// # Errors
-/// [`ExplainError`].
-pub fn over_film(
-    film: &Radiograph,
-    geometry: &InputGeometry,
-    map: &ClassMap,
-    class: Class,
-) -> Result<Picture, ExplainError> {
-    let drawn = Drawn::new(film, geometry, map, class)?;
-    let mut picture = Picture::new(drawn.width, drawn.height);
-    drawn.film(&mut picture, 0, 0);
-    drawn.evidence(&mut picture, 0, 0);
-    Ok(picture)
-}
-
-/// A film and what speaks for a class, at the size at which they are drawn.
-struct Drawn {
     width: u32,
     height: u32,
     /// Exposed as for the network, 0..=255.
@@ -237,8 +175,17 @@ struct Drawn {
     strongest: f32,
 }
 
-impl Drawn {
-    fn new(film: &Radiograph, geometry: &InputGeometry, map: &ClassMap, class: Class) -> Result<Self, ExplainError> {
+impl HeatMap {
+    /// Resizes the film and spreads the map over it.
+    ///
+    /// # Errors
+    /// [`ExplainError`].
+    pub fn new(
+        film: &Radiograph,
+        geometry: &InputGeometry,
+        map: &ClassMap,
+        class: Class,
+    ) -> Result<Self, ExplainError> {
         let scale = f64::from(SIDE) / f64::from(film.width().max(film.height()));
         let side = |side: u32| ((f64::from(side) * scale).round() as u32).clamp(1, SIDE);
         let (width, height) = (side(film.width()).max(LEAST_WIDTH), side(film.height()));
@@ -246,7 +193,51 @@ impl Drawn {
             InputGeometry { width, height, fit: Fit::Stretch, mean: 0.0, std: 1.0, margin: 0.0, ..geometry.clone() };
         let grey = preprocess(film, &drawn)?.plane;
         let (strength, strongest) = strength(map, class, geometry.margin, width, height)?;
-        Ok(Self { width, height, grey, strength, strongest })
+        Ok(Self { class, width, height, grey, strength, strongest })
+    }
+
+    /// The film, the film under what speaks for the class, a colour bar and words. `title` is the first line, such as
+    /// the verdict; `notice` the last one. At most 1,286 x 676 pixels.
+    pub fn sheet(&self, title: &str, notice: &str) -> Picture {
+        let Self { width, height, strongest, .. } = *self;
+        let mut picture = Picture::new(EDGE * 4 + width * 2 + BAR + BAR_TEXT, HEAD + height + FOOT);
+        let second = EDGE * 2 + width;
+        self.film(&mut picture, EDGE, HEAD);
+        self.film(&mut picture, second, HEAD);
+        self.evidence(&mut picture, second, HEAD);
+        let bar = second + width + EDGE;
+        for y in 0..height {
+            let strength = 1.0 - y as f32 / height.saturating_sub(1).max(1) as f32;
+            for x in 0..BAR {
+                picture.blend(bar + x, HEAD + y, [96; 3], 1.0);
+                picture.blend(bar + x, HEAD + y, colour(strength), opacity(strength) / MOST_OPAQUE);
+            }
+        }
+        let big = |colour| MonoTextStyle::new(&FONT_10X20, colour);
+        let small = |colour| MonoTextStyle::new(&FONT_9X15, colour);
+        picture.words(title, big(TEXT), EDGE, 28);
+        picture.words("the film", small(QUIET), EDGE, 53);
+        picture.words(&format!("what speaks for {}", words(self.class)), small(QUIET), second, 53);
+        let label = bar + BAR + 8;
+        for (share, text) in
+            [(1.0, format!("{strongest:.1}")), (LINE, format!("{:.1}", strongest * LINE)), (0.0, "0 or".to_owned())]
+        {
+            let y = HEAD + ((1.0 - share) * height as f32) as u32;
+            // The first and last label stay beside the bar.
+            picture.words(&text, small(TEXT), label, y.clamp(HEAD + 11, HEAD + height.saturating_sub(16)));
+        }
+        picture.words("against", small(TEXT), label, HEAD + height - 2);
+        picture.words("logits", small(QUIET), label, HEAD + 29);
+        picture.words(notice, big(TEXT), EDGE, HEAD + height + 32);
+        picture
+    }
+
+    /// The film under what speaks for the class, without words.
+    pub fn over_film(&self) -> Picture {
+        let mut picture = Picture::new(self.width, self.height);
+        self.film(&mut picture, 0, 0);
+        self.evidence(&mut picture, 0, 0);
+        picture
     }
 
     fn places(&self) -> impl Iterator<Item = (u32, u32)> + use<> {
@@ -365,7 +356,8 @@ mod tests {
 
     fn drawn(map: &ClassMap, class: Class, margin: f32, size: (u32, u32)) -> Picture {
         let film = Phantom::new(3, Opacity::Focal).sized(size.0, size.1).render().unwrap();
-        picture(&film, &geometry(margin), map, class, ["bacterial pneumonia, 93% sure", crate::show::NOTICE]).unwrap()
+        let heat_map = HeatMap::new(&film, &geometry(margin), map, class).unwrap();
+        heat_map.sheet("bacterial pneumonia, 93% sure", crate::show::NOTICE)
     }
 
     /// Mean of how much the second film is coloured, and where: the middle of what is coloured as fractions of it.

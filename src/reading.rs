@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decode::{self, DecodeError, Limits};
-use crate::explain::{self, ExplainError, Picture};
+use crate::explain::{ExplainError, HeatMap};
 use crate::gate;
 use crate::model::{ClassMap, EngineError, Model, Outputs};
-use crate::preprocess::{InputGeometry, PreprocessError, preprocess};
+use crate::preprocess::{PreprocessError, preprocess};
 use crate::radiograph::{Origin, Radiograph};
 use crate::refusal::Refusal;
-use crate::verdict::{self, Class, Fault, Probabilities, Verdict};
+use crate::verdict::{self, Fault, Probabilities, Verdict};
 
 /// Milliseconds of wall time spent in each room; 0 for a room that was not reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -168,48 +168,32 @@ fn read_decoded(model: &Model, radiograph: &Radiograph, years: Option<f32>, ms: 
     Reading { verdict, message, probabilities: Some(probabilities), distance, map, ms, origin: None }
 }
 
-/// A film and what spoke for its verdict where, ready to be drawn.
-pub struct HeatMap<'a> {
-    film: Radiograph,
-    geometry: &'a InputGeometry,
-    map: &'a ClassMap,
-    class: Class,
-    title: &'a str,
-}
-
-impl HeatMap<'_> {
-    /// The film beside itself under the map, with words, as a PNG file.
-    ///
-    /// # Errors
-    /// [`ExplainError`].
-    pub fn png(&self, notice: &str) -> Result<Vec<u8>, ExplainError> {
-        explain::picture(&self.film, self.geometry, self.map, self.class, [self.title, notice])?.png()
-    }
-
-    /// The film under the map, without words.
-    ///
-    /// # Errors
-    /// [`ExplainError`].
-    pub fn over_film(&self) -> Result<Picture, ExplainError> {
-        explain::over_film(&self.film, self.geometry, self.map, self.class)
-    }
-}
-
-/// The heat map of a reading; none where the reading has no class map. Decodes the film again, so that no reading keeps
-/// pixels.
+/// The film of a reading and what spoke for its verdict where; none where the reading has no class map. Decodes the film
+/// again, so that no reading keeps pixels.
 ///
 /// # Errors
-/// It did not decode a second time.
-pub fn heat_map<'a>(
-    model: &'a Model,
-    reading: &'a Reading,
+/// [`HeatMapError`].
+pub fn heat_map(
+    model: &Model,
+    reading: &Reading,
     bytes: &[u8],
     limits: &Limits,
-) -> Result<Option<HeatMap<'a>>, DecodeError> {
+) -> Result<Option<HeatMap>, HeatMapError> {
     let Some((map, probabilities)) = reading.map.as_ref().zip(reading.probabilities) else { return Ok(None) };
     let film = decode::decode(bytes, limits)?;
     let (class, _) = probabilities.top();
-    Ok(Some(HeatMap { film, geometry: &model.manifest.input, map, class, title: &reading.message }))
+    Ok(Some(HeatMap::new(&film, &model.manifest.input, map, class)?))
+}
+
+/// The film of a reading could not be drawn.
+#[derive(Debug, Error)]
+pub enum HeatMapError {
+    /// It did not decode a second time.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It could not be drawn.
+    #[error(transparent)]
+    Draw(#[from] ExplainError),
 }
 
 /// Runs a room and notes its wall time, to the microsecond.

@@ -204,8 +204,10 @@ fn read(film: &Input, arguments: &Arguments, model: &Model) -> ReadFilm {
     };
     let reading = reading::read_of_age(model, &bytes, &limits, arguments.age);
     let heat_map = arguments.explain.as_ref().and_then(|_| {
-        let drawn =
-            || anyhow::Ok(reading::heat_map(model, &reading, &bytes, &limits)?.map(|map| map.png(NOTICE)).transpose()?);
+        let drawn = || -> anyhow::Result<Option<Vec<u8>>> {
+            let heat_map = reading::heat_map(model, &reading, &bytes, &limits)?;
+            Ok(heat_map.map(|map| map.sheet(&reading.message, NOTICE).png()).transpose()?)
+        };
         drawn().unwrap_or_else(|error| {
             log::warn!("{}: no heat map: {error}", film.path.display());
             None

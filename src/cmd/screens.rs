@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, anyhow};
 use chestlight::config::{FilmTag, SceneSettings};
 use chestlight::digest;
-use chestlight::explain::{self, Picture};
+use chestlight::explain::{HeatMap, Picture};
 use chestlight::health::{DiscVitals, FaultVitals, PartVitals, Vitals};
 use chestlight::journal::{Entry, Journal, Row};
 use chestlight::language::Language;
@@ -252,5 +252,5 @@ fn film(class: Class) -> anyhow::Result<Picture> {
     let map = ClassMap::new(7, 7, values).context("the made-up map")?;
     let model = Manifest::parse(&shipped().manifest).context("the shipped model's manifest")?;
     let film = Phantom::new(4, opacity).render()?;
-    Ok(explain::over_film(&film, &model.input, &map, class)?)
+    Ok(HeatMap::new(&film, &model.input, &map, class)?.over_film())
 }

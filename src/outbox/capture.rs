@@ -16,7 +16,7 @@ use super::report::{code, reference};
 use super::send::Outgoing;
 use super::{Evidence, MANUFACTURER, PRODUCT, content_time, put, put_sequence};
 use crate::dimse::Uid;
-use crate::explain::{Picture, picture};
+use crate::explain::{HeatMap, Picture};
 use crate::journal::Row;
 use crate::radiograph::{Grey, Radiograph};
 use crate::show::NOTICE;
@@ -90,7 +90,8 @@ pub fn capture(original: &Original, row: &Row, film: &Radiograph, evidence: Opti
 fn drawn(row: &Row, film: &Radiograph, evidence: Option<&Evidence>) -> Option<Picture> {
     let explained = evidence.zip(row.probabilities()).and_then(|(evidence, probabilities)| {
         let (class, _) = probabilities.top();
-        picture(film, &evidence.geometry, &evidence.map()?, class, [&row.message, NOTICE]).ok()
+        let heat_map = HeatMap::new(film, &evidence.geometry, &evidence.map()?, class).ok()?;
+        Some(heat_map.sheet(&row.message, NOTICE))
     });
     explained.or_else(|| plain(film))
 }

@@ -113,6 +113,10 @@ impl Indicator for Drawn {
         open_mailbox(&self.post).wrong.clone().map_or(Ok(()), |wrong| Err(io::Error::other(wrong)))
     }
 
+    fn shows_pictures(&self) -> bool {
+        true
+    }
+
     fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
         self.tell(|told| told.picture(seq, Arc::clone(picture)));
     }

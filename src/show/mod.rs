@@ -82,6 +82,11 @@ pub trait Indicator {
         Ok(())
     }
 
+    /// Whether it shows pictures: where none does, none is drawn.
+    fn shows_pictures(&self) -> bool {
+        false
+    }
+
     /// The film of a recorded reading under what speaks for its verdict, for indicators that show pictures. It follows
     /// the verdict, and need not come.
     fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {

@@ -39,10 +39,13 @@ impl Panel {
         }
     }
 
-    /// Hands the film of a reading under what speaks for its verdict to each indicator that works.
-    pub fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
-        for indicator in &mut self.indicators {
-            indicator.picture(seq, picture);
+    /// Hands the film of a reading under what speaks for its verdict to each indicator that works and shows pictures;
+    /// it is drawn once, and only for such.
+    pub fn picture(&mut self, seq: i64, draw: impl FnOnce() -> Picture) {
+        let mut takers = self.indicators.iter_mut().filter(|indicator| indicator.takes_picture()).peekable();
+        if takers.peek().is_some() {
+            let picture = Arc::new(draw());
+            takers.for_each(|indicator| indicator.picture(seq, &picture));
         }
     }
 

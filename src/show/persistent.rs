@@ -79,11 +79,14 @@ impl Persistent {
         }
     }
 
-    /// Hands over a picture, if everything before it could be shown.
+    /// Whether it shows pictures, and everything before one could be shown.
+    pub fn takes_picture(&self) -> bool {
+        self.unshown.is_empty() && self.indicator.shows_pictures()
+    }
+
+    /// Hands over a picture.
     pub fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
-        if self.unshown.is_empty() {
-            self.indicator.picture(seq, picture);
-        }
+        self.indicator.picture(seq, picture);
     }
 
     /// When to [`Persistent::flush`] next; absent when everything is shown.
