@@ -64,11 +64,12 @@ impl Clock {
 
     /// The system's clocks.
     pub fn system() -> Self {
-        Self::new(|| Moment {
-            wall: SystemTime::now(),
-            boot_id: boot_id(),
-            since_boot: since_boot(),
-            trusted: is_plausible(SystemTime::now()) && is_set(Path::new(MARKS), Path::new(TIMESYNCD)),
+        // It stays what it is as long as this program runs, and the loop asks for the time whenever it comes round.
+        let boot_id = boot_id();
+        Self::new(move || {
+            let wall = SystemTime::now();
+            let is_set = || is_set(Path::new(MARKS), Path::new(TIMESYNCD), boot_id.as_deref());
+            Moment { wall, boot_id: boot_id.clone(), since_boot: since_boot(), trusted: is_plausible(wall) && is_set() }
         })
     }
 
@@ -89,9 +90,9 @@ fn since_boot() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
-/// Whether somebody has set the clock since the board started.
-fn is_set(marks: &Path, timesyncd: &Path) -> bool {
-    let Some(boot_id) = boot_id() else { return false };
+/// Whether somebody has set the clock since the board started, which the kernel calls `boot_id`.
+fn is_set(marks: &Path, timesyncd: &Path, boot_id: Option<&str>) -> bool {
+    let Some(boot_id) = boot_id else { return false };
     let is_of_this_boot = |mark: &Path| {
         // Nobody but root writes there, but a mark is no reason to read a gigabyte.
         fs::metadata(mark).is_ok_and(|found| found.is_file() && found.len() < 1_024)
@@ -180,7 +181,7 @@ mod tests {
     fn the_clock_is_trusted_when_a_mark_of_this_boot_says_so() {
         let root = tempfile::tempdir().unwrap();
         let (marks, timesyncd) = (root.path().join("marks"), root.path().join("synchronized"));
-        let is_set = || super::is_set(&marks, &timesyncd);
+        let is_set = || super::is_set(&marks, &timesyncd, boot_id().as_deref());
         assert!(!is_set(), "nobody has set it");
         mark(&marks).unwrap();
         assert!(is_set(), "a person has");
