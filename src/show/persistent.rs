@@ -56,10 +56,7 @@ impl Persistent {
             && let Some(status) = self.unshown.pop_front()
         {
             match self.indicator.show(&status) {
-                Ok(()) => {
-                    self.retry.succeeded();
-                    self.wrong = None;
-                }
+                Ok(()) => self.retry.succeeded(),
                 Err(error) => {
                     if !self.retry.is_failing() {
                         log::error!("the {} fails ({error}); films are read and recorded, and shown later", self.name);
