@@ -1,12 +1,12 @@
-//! A display with a thread of its own: the daemon's loop leaves word for it and goes on.
+//! A display that scenes are drawn on, by a thread of its own.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
 
+use super::attended::{Attended, Mailbox};
 use super::scene::{Likeness, Scene};
 use super::text::Typesetter;
 use super::told::Told;
@@ -54,27 +54,9 @@ pub fn last_word(display: &mut impl Display, settings: SceneSettings) -> io::Res
     display.draw(&scene, &mut Typesetter::default())
 }
 
-/// What the loop leaves for the thread, and the thread for the loop; only the latest of each.
-struct Mailbox {
-    told: Told,
-    wrong: Option<String>,
-    closed: bool,
-}
-
-type Post = Arc<(Mutex<Mailbox>, Condvar)>;
-
-fn open_mailbox(post: &Post) -> MutexGuard<'_, Mailbox> {
-    // Each change is whole before the next one: what a thread that panicked has left is still true.
-    post.0.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// An indicator that draws scenes on a display. The display may come and go: it is opened again until it works, and
 /// then shows what is to be seen at that time.
-pub struct Drawn {
-    post: Post,
-    /// Absent while it is dropped.
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Drawn(Attended<Told>);
 
 impl Drawn {
     /// Starts the thread `name`. It calls `open` at once, and again with growing delays after each failure.
@@ -87,30 +69,20 @@ impl Drawn {
         vitals: SharedVitals,
         open: impl FnMut() -> io::Result<D> + Send + 'static,
     ) -> io::Result<Self> {
-        let mailbox = Mailbox { told: Told::new(Instant::now()), wrong: None, closed: false };
-        let post: Post = Arc::new((Mutex::new(mailbox), Condvar::new()));
-        let artist = Artist { settings, vitals, post: Arc::clone(&post), words: Typesetter::default() };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || artist.run(open))?;
-        Ok(Self { post, thread: Some(thread) })
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut Told)) {
-        change(&mut open_mailbox(&self.post).told);
-        self.post.1.notify_one();
+        let artist = Artist { settings, vitals, words: Typesetter::default() };
+        let attended = Attended::start(name, Told::new(Instant::now()), move |mailbox| artist.run(mailbox, open))?;
+        Ok(Self(attended))
     }
 }
 
 impl Indicator for Drawn {
     fn show(&mut self, status: &Status) -> io::Result<()> {
-        self.tell(|told| told.tell(status, Instant::now()));
+        self.0.tell(|told| told.tell(status, Instant::now()));
         Ok(())
     }
 
     fn check(&mut self) -> io::Result<()> {
-        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            return Err(io::Error::other("its thread has ended; restart the unit"));
-        }
-        open_mailbox(&self.post).wrong.clone().map_or(Ok(()), |wrong| Err(io::Error::other(wrong)))
+        self.0.check()
     }
 
     fn shows_pictures(&self) -> bool {
@@ -118,18 +90,7 @@ impl Indicator for Drawn {
     }
 
     fn picture(&mut self, seq: i64, picture: &Arc<Picture>) {
-        self.tell(|told| told.picture(seq, Arc::clone(picture)));
-    }
-}
-
-impl Drop for Drawn {
-    fn drop(&mut self) {
-        open_mailbox(&self.post).closed = true;
-        self.post.1.notify_one();
-        // So that the display's last word is that the unit has ended.
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.tell(|told| told.picture(seq, Arc::clone(picture)));
     }
 }
 
@@ -137,20 +98,17 @@ impl Drop for Drawn {
 struct Artist {
     settings: SceneSettings,
     vitals: SharedVitals,
-    post: Post,
     words: Typesetter,
 }
 
 impl Artist {
-    fn run<D: Display>(mut self, mut open: impl FnMut() -> io::Result<D>) {
+    fn run<D: Display>(mut self, mailbox: &Mailbox<Told>, mut open: impl FnMut() -> io::Result<D>) {
         let began = Instant::now();
         let mut display: Option<D> = None;
         let mut drawn: Option<Likeness> = None;
         let mut retry = Retry::default();
-        let mut seen = None;
         loop {
-            let (told, closed) = self.wait(seen, &retry);
-            seen = Some(told.changes());
+            let (told, seen) = mailbox.read(Told::clone);
             let now = Instant::now();
             if display.is_some() || retry.is_due(now) {
                 let vitals = self.vitals.read();
@@ -170,23 +128,15 @@ impl Artist {
                         retry.failed(now);
                     }
                 }
-                open_mailbox(&self.post).wrong = shown.err().map(|error| error.to_string());
+                mailbox.report(shown.err().map(|error| error.to_string()));
             }
-            if closed {
+            if seen.ended {
                 return;
             }
+            // For news, for the clock, or until a display that failed is to be tried again.
+            let tick = Instant::now() + TICK;
+            mailbox.wait(seen, Some(retry.at().map_or(tick, |at| at.min(tick))));
         }
-    }
-
-    /// Waits for news, for the clock, or until a display that failed is to be tried again.
-    fn wait(&self, seen: Option<u64>, retry: &Retry) -> (Told, bool) {
-        let until = Instant::now() + TICK;
-        let until = retry.at().map_or(until, |at| at.min(until));
-        let patience = until.saturating_duration_since(Instant::now());
-        let nothing_new = |mailbox: &mut Mailbox| !mailbox.closed && seen == Some(mailbox.told.changes());
-        let waited = self.post.1.wait_timeout_while(open_mailbox(&self.post), patience, nothing_new);
-        let (mailbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (mailbox.told.clone(), mailbox.closed)
     }
 
     fn show<D: Display>(
@@ -214,7 +164,9 @@ impl Artist {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
 
     use super::super::told::Subject;
     use super::*;

@@ -1,5 +1,6 @@
 //! What the technician is shown, and where.
 
+mod attended;
 pub mod display;
 pub mod lamps;
 mod led_gpiocdev;

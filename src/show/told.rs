@@ -32,7 +32,6 @@ pub struct Told {
     /// The last first.
     readings: VecDeque<ShownReading>,
     since: Instant,
-    changes: u64,
 }
 
 /// What is to be seen.
@@ -65,7 +64,7 @@ pub enum Subject<'a> {
 impl Told {
     /// Nothing yet.
     pub fn new(now: Instant) -> Self {
-        Self { status: None, readings: VecDeque::new(), since: now, changes: 0 }
+        Self { status: None, readings: VecDeque::new(), since: now }
     }
 
     /// A status at the time `now`. A status that comes twice is as good as one.
@@ -82,20 +81,13 @@ impl Told {
         }
         self.status = Some(status.clone());
         self.since = now;
-        self.changes += 1;
     }
 
     /// The picture of a reading; passed over when another reading is the last one.
     pub fn picture(&mut self, seq: i64, picture: Arc<Picture>) {
         if let Some(last) = self.readings.front_mut().filter(|last| last.row.seq == seq) {
             last.picture = Some(picture);
-            self.changes += 1;
         }
-    }
-
-    /// Grows with everything that was told.
-    pub fn changes(&self) -> u64 {
-        self.changes
     }
 
     /// How long nothing was told.

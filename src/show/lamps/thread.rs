@@ -1,64 +1,20 @@
 //! The thread that makes lamps blink.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::board::Board;
 use super::{Signal, lamp_test};
 use crate::config::{LampColour, Lamps};
 use crate::retry::Retry;
+use crate::show::attended::{Attended, Mailbox};
 use crate::show::{Indicator, LedError, Leds, Status, open_leds};
 
 /// Lamps that show the unit's status, on a thread of their own.
 ///
 /// Lines that fail are opened again, with pauses that grow; what is wrong is told by [`Indicator::check`]. Dropped
 /// without [`Status::Stopped`] before, as by a program that fails, they tell [`Signal::Dead`].
-pub struct BlinkingLamps {
-    mailbox: Arc<Mailbox>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What the thread is told, and what it tells.
-struct Mailbox {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    board: Board,
-    ended: bool,
-    /// Counts what was told, so that the thread sleeps over none of it.
-    told: u64,
-    wrong: Option<String>,
-}
-
-impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is whole: what a thread that panicked left behind can be used.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
-        change(&mut state);
-        state.told = state.told.wrapping_add(1);
-        self.changed.notify_all();
-    }
-
-    /// Sleeps until `at`, or until more was told than `told`; without `at`, until then alone.
-    fn wait(&self, told: u64, at: Option<Instant>) {
-        let state = self.lock();
-        if state.told == told {
-            // Waking up too soon does no harm.
-            match at.map(|at| at.saturating_duration_since(Instant::now())) {
-                Some(patience) => drop(self.changed.wait_timeout(state, patience)),
-                None => drop(self.changed.wait(state)),
-            }
-        }
-    }
-}
+pub struct BlinkingLamps(Attended<Board>);
 
 impl BlinkingLamps {
     /// Starts the thread, which tests the lamps and then shows what it is told. Lines that cannot be had are no error
@@ -77,35 +33,18 @@ impl BlinkingLamps {
         open: impl FnMut() -> Result<Box<dyn Leds>, LedError> + Send + 'static,
     ) -> io::Result<Self> {
         let board = Board::new(verdict, Instant::now());
-        let state = Mutex::new(State { board, ended: false, told: 0, wrong: None });
-        let mailbox = Arc::new(Mailbox { state, changed: Condvar::new() });
-        let theirs = Arc::clone(&mailbox);
-        let thread = Builder::new().name("lamps".into()).spawn(move || blink(&theirs, &colours, Lines::new(open)))?;
-        Ok(Self { mailbox, thread: Some(thread) })
+        Attended::start("lamps", board, move |mailbox| blink(mailbox, &colours, Lines::new(open))).map(Self)
     }
 }
 
 impl Indicator for BlinkingLamps {
     fn show(&mut self, status: &Status) -> io::Result<()> {
-        self.mailbox.tell(|state| state.board.tell(status, Instant::now()));
+        self.0.tell(|board| board.tell(status, Instant::now()));
         Ok(())
     }
 
     fn check(&mut self) -> io::Result<()> {
-        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            return Err(io::Error::other("the thread of the lamps has died; restart the unit"));
-        }
-        self.mailbox.lock().wrong.clone().map_or(Ok(()), |wrong| Err(io::Error::other(wrong)))
-    }
-}
-
-impl Drop for BlinkingLamps {
-    fn drop(&mut self) {
-        self.mailbox.tell(|state| state.ended = true);
-        if let Some(thread) = self.thread.take() {
-            // If it panicked there is nobody left to tell.
-            let _ = thread.join();
-        }
+        self.0.check()
     }
 }
 
@@ -161,18 +100,15 @@ impl<F: FnMut() -> Result<Box<dyn Leds>, LedError>> Lines<F> {
 
 /// Shows what the mailbox holds, until it ends.
 fn blink<F: FnMut() -> Result<Box<dyn Leds>, LedError>>(
-    mailbox: &Mailbox,
+    mailbox: &Mailbox<Board>,
     colours: &[LampColour],
     mut lines: Lines<F>,
 ) {
     loop {
-        // The mailbox is not locked while the hardware is spoken to.
         lines.open(Instant::now());
         let now = Instant::now();
-        let (mut shown, ends, told, ended) = {
-            let state = mailbox.lock();
-            (state.board.shown(now), state.board.changes_at(now), state.told, state.ended)
-        };
+        let ((mut shown, ends), seen) = mailbox.read(|board| (board.shown(now), board.changes_at(now)));
+        let ended = seen.ended;
         if ended && shown.signal != Signal::Stopped {
             shown.signal = Signal::Dead;
         }
@@ -189,9 +125,9 @@ fn blink<F: FnMut() -> Result<Box<dyn Leds>, LedError>>(
         if ended {
             return;
         }
-        mailbox.lock().wrong.clone_from(&lines.wrong);
+        mailbox.report(lines.wrong.clone());
         let retry = lines.retry.at().filter(|_| lines.leds.is_none());
-        mailbox.wait(told, [changes, ends, retry].into_iter().flatten().min());
+        mailbox.wait(seen, [changes, ends, retry].into_iter().flatten().min());
     }
 }
 
