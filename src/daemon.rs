@@ -3,6 +3,7 @@
 //! The loop owns every piece of state. Other threads (inotify's, the one that waits for signals) only send it
 //! events through one bounded channel. A film goes down the whole road before the next one is taken.
 
+mod attention;
 pub mod camera;
 mod reception;
 mod stick;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::choose::{self, ChooseError, Chosen};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Gpu};
 use crate::control::{Answer, Request, Server};
 use crate::drift;
@@ -30,9 +31,8 @@ use crate::intake::camera::attendant::Trigger;
 use crate::intake::camera::error::CameraError;
 use crate::intake::dicom_scp::Listener;
 use crate::intake::folder::{Change, Folder};
-use crate::journal::{self, Entry, Journal, JournalError, Note, Row};
+use crate::journal::{self, Entry, Journal, JournalError, Row};
 use crate::model::Manifest;
-use crate::model::slots::Slots;
 use crate::outbox::{Evidence, Outbox, OutboxError};
 use crate::privacy::{KeyError, PatientKey};
 use crate::reading::{self, Reading};
@@ -40,6 +40,7 @@ use crate::refusal::Refusal;
 use crate::retry::Retry;
 use crate::show::{NOTICE, Panel, Status};
 use crate::spool::{Film, Place, Spool, SpoolError, TakenIn};
+use attention::Attention;
 use camera::Camera;
 use reception::{Bounds, Desk};
 use stick::Sticks;
@@ -49,14 +50,8 @@ use tidying::Tidying;
 const MOST_EVENTS: usize = 1_024;
 /// A film on which the process died so often is not tried again.
 const MOST_DEATHS: u32 = 2;
-/// What to do about a journal that was damaged.
-const JOURNAL_ADVICE: &str = "copy the folder away, then: chestlight acknowledge --by WHO";
 /// What to do about a stick that was not served to the end.
 const STICK_ADVICE: &str = "nothing on it was changed; put it in again, or another one";
-/// What to do about a model that a stick offers.
-const OFFER_ADVICE: &str = "to use it: chestlight model install, then activate (docs/models.md)";
-/// What to do about a clock that is behind.
-const CLOCK_ADVICE: &str = "set it: sudo chestlight clock set 'YYYY-MM-DD HH:MM'";
 /// How the name of a heat map ends beside its film.
 const HEAT_MAP: &str = "heatmap.png";
 
@@ -217,12 +212,7 @@ pub struct Daemon {
     faults: BTreeMap<Part, (String, &'static str)>,
     tidying: Tidying,
     clock: Clock,
-    /// The journal before this one was damaged, and nobody has acknowledged it.
-    begun: Option<Note>,
-    /// The version of a model that a stick has offered, and what it is.
-    offered: Option<(u64, String)>,
-    /// Why the clock must be behind.
-    behind: Option<String>,
+    attention: Attention,
     /// [`Status::Ready`] was the last thing to be shown.
     resting: bool,
     /// The last fields: dropped when nothing can wait for the loop any more.
@@ -272,9 +262,7 @@ impl Daemon {
             key,
             outbox: None,
             faults: BTreeMap::new(),
-            begun: journal.unacknowledged()?,
-            behind: None,
-            offered: None,
+            attention: Attention::new(&journal)?,
             tidying: Tidying::new(Instant::now()),
             clock: Clock::system(),
             resting: false,
@@ -428,7 +416,7 @@ impl Daemon {
                 }
             }
             Event::Offered { version, model } => {
-                self.offered = Some((version, model));
+                self.attention.is_offered(version, model);
                 self.resting = false;
             }
             Event::Configuration(read) => {
@@ -488,31 +476,14 @@ impl Daemon {
     }
 
     fn look(&mut self) {
-        self.look_warnings();
+        if self.attention.look(&self.journal, &self.config.state, &self.clock.now()) {
+            self.resting = false;
+        }
         self.look_failed = false;
         self.look_at = Instant::now() + self.config.rescan;
         if let Err(error) = self.folder.look() {
             let wrong = format!("the inbox {} cannot be looked at: {error}", self.folder.path().display());
             self.inbox_failed(wrong, "connect or make it; the unit looks again by itself");
-        }
-    }
-
-    /// Forgets warnings that a person has dealt with.
-    fn look_warnings(&mut self) {
-        if self.begun.is_some() && matches!(self.journal.unacknowledged(), Ok(None)) {
-            log::info!("the damage of the journal before was acknowledged");
-            self.begun = None;
-            self.resting = false;
-        }
-        if let Some((version, _)) = self.offered
-            && Slots::new(&self.config.state).record().is_ok_and(|record| record.highest >= version)
-        {
-            self.offered = None;
-            self.resting = false;
-        }
-        if self.behind.is_some() && self.clock.now().trusted {
-            self.behind = None;
-            self.resting = false;
         }
     }
 
@@ -601,22 +572,19 @@ impl Daemon {
         }
         if self.faults.is_empty() && !self.resting {
             let drift = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check().err();
-            let begun = self.begun.as_ref().map(|note| (note.message.clone(), JOURNAL_ADVICE));
-            let behind = self.behind.as_ref().map(|wrong| (wrong.clone(), CLOCK_ADVICE));
-            let unusual = drift.as_ref().map(|drift| (drift.to_string(), "see: chestlight log drift"));
-            let offered = self.offered.as_ref().map(|(_, model)| (model.clone(), OFFER_ADVICE));
+            let drift = drift.map(|drift| drift.to_string());
+            let films = self.attention.warnings(drift.clone());
+            let told =
+                |Warning { wrong, advice }: &Warning| FaultVitals { wrong: wrong.clone(), advice: (*advice).into() };
             // What the board says comes first: it may end the readings before long.
-            let board = self.vitals.read().board_warnings().into_iter();
-            let board = board.map(|Warning { wrong, advice }| (wrong, advice));
-            let films = [begun, behind, unusual, offered].into_iter().flatten();
-            let told = |(wrong, advice): (String, &str)| FaultVitals { wrong, advice: advice.into() };
+            let board = self.vitals.read().board_warnings();
             self.vitals.update(|vitals| {
-                vitals.drift = drift.as_ref().map(ToString::to_string);
-                vitals.warnings = films.clone().map(told).collect();
+                vitals.drift = drift;
+                vitals.warnings = films.iter().map(told).collect();
             });
-            self.panel.show(&match board.chain(films).next() {
+            self.panel.show(&match board.into_iter().chain(films).next() {
                 None => Status::Ready,
-                Some((wrong, advice)) => Status::Warning { wrong, advice },
+                Some(Warning { wrong, advice }) => Status::Warning { wrong, advice },
             });
             self.resting = true;
         }
@@ -633,8 +601,8 @@ impl Daemon {
                     None => self.read(&in_hand.film)?,
                 };
                 let made = reading.origin.as_ref().and_then(|origin| origin.study_at.as_deref());
-                if let Some(wrong) = made.and_then(|made| clock::is_behind(&self.clock.now(), made)) {
-                    self.behind = Some(wrong);
+                if let Some(made) = made {
+                    self.attention.film_was_made(made, &self.clock.now());
                 }
                 let patient = reading.origin.as_ref().and_then(|origin| origin.patient_id.as_ref());
                 let patient_hash = patient.map(|patient| self.key.patient_hash(patient.expose()));

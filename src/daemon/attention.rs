@@ -1,0 +1,77 @@
+//! What somebody should look at while films are read, for as long as nobody has dealt with it.
+
+use std::path::Path;
+
+use crate::clock::{self, Moment};
+use crate::health::Warning;
+use crate::journal::{Journal, JournalError, Note};
+use crate::model::slots::Slots;
+
+/// What to do about a journal that was damaged.
+const JOURNAL_ADVICE: &str = "copy the folder away, then: chestlight acknowledge --by WHO";
+/// What to do about a clock that is behind.
+const CLOCK_ADVICE: &str = "set it: sudo chestlight clock set 'YYYY-MM-DD HH:MM'";
+/// What to do about films that are unlike the model's.
+const DRIFT_ADVICE: &str = "see: chestlight log drift";
+/// What to do about a model that a stick offers.
+const OFFER_ADVICE: &str = "to use it: chestlight model install, then activate (docs/models.md)";
+
+/// What is open.
+pub(super) struct Attention {
+    /// The journal before this one was damaged, and nobody has acknowledged it.
+    begun: Option<Note>,
+    /// Why the clock must be behind.
+    behind: Option<String>,
+    /// The version of a model that a stick has offered, and what it is.
+    offered: Option<(u64, String)>,
+}
+
+impl Attention {
+    /// What is open at the start.
+    pub(super) fn new(journal: &Journal) -> Result<Self, JournalError> {
+        Ok(Self { begun: journal.unacknowledged()?, behind: None, offered: None })
+    }
+
+    /// A film says when it was made.
+    pub(super) fn film_was_made(&mut self, at: &str, now: &Moment) {
+        if let Some(wrong) = clock::is_behind(now, at) {
+            self.behind = Some(wrong);
+        }
+    }
+
+    /// A stick offers a model.
+    pub(super) fn is_offered(&mut self, version: u64, model: String) {
+        self.offered = Some((version, model));
+    }
+
+    /// Forgets what a person has dealt with. Whether there was something.
+    pub(super) fn look(&mut self, journal: &Journal, state: &Path, now: &Moment) -> bool {
+        let mut dealt_with = false;
+        if self.begun.is_some() && matches!(journal.unacknowledged(), Ok(None)) {
+            log::info!("the damage of the journal before was acknowledged");
+            self.begun = None;
+            dealt_with = true;
+        }
+        if let Some((version, _)) = self.offered
+            && Slots::new(state).record().is_ok_and(|record| record.highest >= version)
+        {
+            self.offered = None;
+            dealt_with = true;
+        }
+        if self.behind.is_some() && now.trusted {
+            self.behind = None;
+            dealt_with = true;
+        }
+        dealt_with
+    }
+
+    /// Each with what to do about it, the gravest first; `drift` is what the last films have in common.
+    pub(super) fn warnings(&self, drift: Option<String>) -> Vec<Warning> {
+        let warning = |wrong, advice| Warning { wrong, advice };
+        let begun = self.begun.as_ref().map(|note| warning(note.message.clone(), JOURNAL_ADVICE));
+        let behind = self.behind.clone().map(|wrong| warning(wrong, CLOCK_ADVICE));
+        let unusual = drift.map(|wrong| warning(wrong, DRIFT_ADVICE));
+        let offered = self.offered.clone().map(|(_, model)| warning(model, OFFER_ADVICE));
+        [begun, behind, unusual, offered].into_iter().flatten().collect()
+    }
+}
