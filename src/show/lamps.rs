@@ -202,30 +202,17 @@ pub fn lamp_test(at: Duration, lamps: usize) -> Option<(Vec<bool>, Duration)> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::journal::{Entry, Journal, Row};
-    use crate::model::{Manifest, shipped};
+    use crate::journal::Row;
     use crate::reading::Reading;
     use crate::refusal::Refusal;
+    use crate::show::recorded;
     use crate::verdict::Fault;
 
     /// A recorded reading with this verdict.
     pub(super) fn row(verdict: Verdict) -> Row {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&folder.path().join("journal.db")).unwrap();
-        let reading = Reading { verdict, ..Reading::refused(Refusal::Damaged, "") };
-        let model = Manifest::parse(&shipped().manifest).unwrap();
-        let entry = Entry {
-            input_digest: "",
-            file_name: "",
-            taken_at: SystemTime::UNIX_EPOCH,
-            reading: &reading,
-            patient_hash: None,
-            model: &model,
-        };
-        journal.append(&entry).unwrap()
+        let [row] = recorded::rows([("", "", Reading { verdict, ..Reading::refused(Refusal::Damaged, "") })]);
+        row
     }
 
     const LAMPS: [LampColour; 3] = LampColour::ALL;

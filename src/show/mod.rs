@@ -9,6 +9,8 @@ mod leds;
 pub mod oled;
 mod panel;
 mod persistent;
+#[cfg(test)]
+mod recorded;
 pub mod scene;
 pub mod screen;
 mod terminal;

@@ -85,19 +85,13 @@ pub fn style(verdict: Verdict) -> Style {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::journal::{Entry, Journal};
-    use crate::model::{Manifest, shipped};
     use crate::reading::{Milliseconds, Reading};
     use crate::refusal::Refusal;
+    use crate::show::recorded;
 
     /// Two recorded readings: one of a sure film, one of a damaged one.
     fn rows() -> [Row; 2] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&folder.path().join("journal.db")).unwrap();
-        let model = Manifest::parse(&shipped().manifest).unwrap();
         let sure = Reading {
             verdict: Verdict::Covid19Pneumonia,
             message: "COVID-19 pneumonia, 91% sure".into(),
@@ -108,19 +102,7 @@ mod tests {
             origin: None,
         };
         let damaged = Reading::refused(Refusal::Damaged, "the data break off");
-        [("aaaaaaaa11", "ward 3__a.png", sure), ("bbbbbbbb22", "b.png", damaged)].map(|(digest, name, reading)| {
-            let taken_at = SystemTime::UNIX_EPOCH;
-            journal
-                .append(&Entry {
-                    input_digest: digest,
-                    file_name: name,
-                    taken_at,
-                    reading: &reading,
-                    patient_hash: None,
-                    model: &model,
-                })
-                .unwrap()
-        })
+        recorded::rows([("aaaaaaaa11", "ward 3__a.png", sure), ("bbbbbbbb22", "b.png", damaged)])
     }
 
     fn shown(names: bool) -> String {

@@ -121,27 +121,14 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Entry, Journal};
-    use crate::model::{Manifest, shipped};
     use crate::reading::Reading;
     use crate::refusal::Refusal;
+    use crate::show::recorded;
 
     fn rows<const COUNT: usize>() -> [Row; COUNT] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&folder.path().join("journal.db")).unwrap();
-        let model = Manifest::parse(&shipped().manifest).unwrap();
+        let digests: [String; COUNT] = std::array::from_fn(|place| format!("{place:064}"));
         let reading = Reading::refused(Refusal::Damaged, "the data break off");
-        std::array::from_fn(|place| {
-            let entry = Entry {
-                input_digest: &format!("{place:064}"),
-                file_name: "a.png",
-                taken_at: std::time::SystemTime::UNIX_EPOCH,
-                reading: &reading,
-                patient_hash: None,
-                model: &model,
-            };
-            journal.append(&entry).unwrap()
-        })
+        recorded::rows(digests.each_ref().map(|digest| (digest.as_str(), "a.png", reading.clone())))
     }
 
     fn seen(told: &Told, now: Instant) -> String {
