@@ -1,6 +1,5 @@
-"""The virtual board: QEMU, a hand inside it (guest/agent) and its monitor."""
+"""A board that QEMU emulates, with the emulator's monitor."""
 
-import base64
 import json
 import os
 import signal
@@ -8,31 +7,29 @@ import socket
 import subprocess
 import time
 
+from guest import Guest
 
-class Board:
-    """One boot of the board. `work` holds the image, `state` is the disc that outlives a power cut."""
 
-    def __init__(self, work, share, state, log):
-        self.work, self.state = work, state
-        self.agent_path, self.monitor_path = f"{work}/agent.sock", f"{work}/monitor.sock"
-        for path in (self.agent_path, self.monitor_path):
+class Board(Guest):
+    """One boot of a board. `command` starts QEMU and gives the chardev `agent` to a port of the board.
+    Sockets lie in `folder`."""
+
+    share = "mount -t 9p -o trans=virtio,version=9p2000.L,ro host /host"
+
+    def __init__(self, folder, command):
+        agent, monitor = f"{folder}/agent.sock", f"{folder}/monitor.sock"
+        for path in (agent, monitor):
             if os.path.exists(path):
                 os.unlink(path)
         self.began = time.monotonic()
-        self.qemu = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
-             "-m", "1024", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-             "-kernel", f"{work}/vmlinuz", "-initrd", f"{work}/initrd", "-append",
-             "console=ttyS0 root=/dev/vda quiet mitigations=off tsc=reliable no_timer_check vt.global_cursor_default=0",
-             "-serial", f"file:{log}",
-             "-drive", f"file={work}/board.qcow2,format=qcow2,if=virtio,cache=writeback",
-             "-drive", f"file={state},format=raw,if=virtio,cache=writeback",
-             "-fsdev", f"local,id=host,path={share},security_model=none,readonly=on",
-             "-device", "virtio-9p-pci,fsdev=host,mount_tag=host", "-device", "virtio-vga",
-             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={self.agent_path},server=on,wait=off",
-             "-device", "virtserialport,chardev=agent,name=agent",
-             "-qmp", f"unix:{self.monitor_path},server=on,wait=off"])
-        self.agent = self._connect(self.agent_path).makefile("rwb")
+        self.qemu = subprocess.Popen([
+            *command, "-no-user-config", "-no-reboot", "-display", "none",
+            "-chardev", f"socket,id=agent,path={agent},server=on,wait=off",
+            "-qmp", f"unix:{monitor},server=on,wait=off"])
+        self.agent = self._connect(agent).makefile("rwb")
+        self.monitor = self._connect(monitor).makefile("rw")
+        self.monitor.readline()
+        self.order("qmp_capabilities")
 
     def _connect(self, path):
         while True:
@@ -46,44 +43,38 @@ class Board:
             except OSError:
                 time.sleep(0.1)
 
-    def wait_until_up(self):
-        """Seconds from power on to the agent's first word."""
-        while b"ready" not in self.agent.readline():
-            pass
-        self("mount -t 9p -o trans=virtio,version=9p2000.L,ro host /host")
-        return time.monotonic() - self.began
-
-    def __call__(self, script):
-        """Runs `script` as root in the guest: its exit status and what it said."""
-        self.agent.write(base64.b64encode(script.encode()) + b"\n")
-        self.agent.flush()
+    def order(self, command, **arguments):
+        """Has the monitor do something, and returns its answer."""
+        self.monitor.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.monitor.flush()
         while True:
-            answer = self.agent.readline().split()
-            if not answer:
-                raise RuntimeError("the board fell silent")
-            if answer != [b"ready"]:
-                return int(answer[0]), base64.b64decode(answer[1] if len(answer) > 1 else b"").decode(errors="replace")
-
-    def until(self, script, seconds):
-        """Runs `script` until it succeeds, for `seconds` of the host at most: a loaded host bends the guest's clock."""
-        deadline = time.monotonic() + seconds
-        while (answer := self(script))[0] != 0 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return answer
+            answer = json.loads(self.monitor.readline())
+            if "error" in answer:
+                raise RuntimeError(answer["error"]["desc"])
+            if "return" in answer:
+                return answer["return"]
 
     def screen(self, path):
         """Writes what the screen shows to `path` as a PPM."""
-        connection = self._connect(self.monitor_path).makefile("rw")
-        connection.readline()
-        for order in ({"execute": "qmp_capabilities"}, {"execute": "screendump", "arguments": {"filename": path}}):
-            connection.write(json.dumps(order) + "\n")
-            connection.flush()
-            while not any(key in (answer := json.loads(connection.readline())) for key in ("return", "error")):
-                pass
-            if "error" in answer:
-                raise RuntimeError(answer["error"]["desc"])
+        self.order("screendump", filename=path)
 
     def cut_power(self):
         """Nothing of the guest is flushed: what its kernel has not given to the disc is lost."""
         self.qemu.send_signal(signal.SIGKILL)
         self.qemu.wait()
+
+
+def x86(image, folder):
+    """The command of a PC with a screen and USB: the image from `image`, discs, share and console.log in `folder`."""
+    return [
+        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+        "-nodefaults", "-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append",
+        "console=ttyS0 root=/dev/vda quiet mitigations=off tsc=reliable no_timer_check vt.global_cursor_default=0 "
+        "agent=/dev/virtio-ports/agent",
+        "-serial", f"file:{folder}/console.log",
+        "-drive", f"file={folder}/board.qcow2,format=qcow2,if=virtio,cache=writeback",
+        "-drive", f"file={folder}/state.img,format=raw,if=virtio,cache=writeback",
+        "-fsdev", f"local,id=host,path={folder}/share,security_model=none,readonly=on",
+        "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
+        "-device", "virtio-vga,xres=800,yres=480", "-device", "qemu-xhci,id=usb",
+        "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]

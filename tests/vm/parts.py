@@ -1,0 +1,133 @@
+"""Promises that need the board's parts: lamps and a button by gpio-sim, a camera by vivid, a screen by virtio-gpu."""
+
+import base64
+import time
+from pathlib import Path
+
+import lamps
+import picture
+from shown import SHOWN
+from unit import CONFIG
+
+PARTS = """
+[lamps]
+green = { chip = "panel", line = "GREEN" }
+yellow = { chip = "panel", line = "YELLOW" }
+red = { chip = "panel", line = "RED" }
+
+[screen]
+
+[camera]
+device = "vivid"
+max_megapixels = 1
+settle_frames = 2
+button = { chip = "panel", line = "BUTTON" }
+"""
+
+
+class Parts:
+    """The parts of a unit's board; pictures of its screen are kept in `folder`."""
+
+    def __init__(self, unit, folder):
+        self.unit, self.folder = unit, folder
+        self.card = None
+
+    def plug_in(self):
+        """The kernel gets the parts and the unit is told of them."""
+        self.unit.must("bash /host/panel && modprobe vivid n_devs=1 node_types=0x1 && ls /dev/fb0")
+        self.unit.configure(PARTS)
+        vitals = self.unit.wait(90, "every part works", works)
+        self.unit.must("chestlight screens --size 800x480 /tmp/screens")
+        self.card = lamps.patterns(self.unit.must("chestlight lamps card"))
+        return ", ".join(part["name"] for part in [*vitals["displays"], vitals["camera"]])
+
+    def lamps_tell(self, words):
+        """Waits until the lamps do what the card says of `words`, as seen in the simulated pins."""
+        for _ in range(8):
+            seen, share = lamps.told(self._samples(4), self.card)
+            if seen == words and share > 0.9:
+                return f"lamps: {words} ({share:.0%} of 4 s)"
+        raise AssertionError(f"the lamps tell {seen} ({share:.0%}), not {words}")
+
+    def _samples(self, seconds):
+        lines = [line.split() for line in self.unit.must(f"bash /host/watch-lamps {seconds}").splitlines()]
+        changes = [(int(micros) / 1e6, levels) for micros, levels in lines]
+        samples = []
+        for (begun, levels), (until, _) in zip(changes, changes[1:]):
+            lit = {lamp: level == "1" for lamp, level in zip(lamps.LAMPS, levels)}
+            samples += [(begun + step * 0.02, lit) for step in range(round((until - begun) / 0.02))]
+        return samples
+
+    def screen_shows(self, name, colour, cut=picture.plate):
+        """Waits until the plate of this colour is, pixel by pixel, that of `chestlight screens`."""
+        drawn, seen = self.folder / f"{name}.png", self.folder / f"{name}.ppm"
+        drawn.write_bytes(base64.b64decode(self.unit.must(f"base64 -w 0 /tmp/screens/{name}.png")))
+        wanted = cut(picture.png(drawn), colour)
+        deadline = time.monotonic() + 60
+        while True:
+            self.unit.board.screen(str(seen))
+            found = cut(picture.ppm(seen), colour)
+            if found == wanted:
+                return f"screen: all {len(wanted) * len(wanted[0])} pixels of the plate {name}"
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the plate in {seen} is not that of {drawn}")
+            time.sleep(0.5)
+
+    def ready(self):
+        return self.lamps_tell("ready")
+
+    def film(self, film):
+        """A film in the folder is a row, and then lamps and screen say what the row says."""
+        row = self.unit.read(f"shown-{film}", film)
+        shown = SHOWN[row["verdict"]]
+        return f"row {row['seq']}, {row['verdict']}; {self.lamps_tell(shown.words)}; " \
+               f"{self.screen_shows(shown.screen, shown.plate)}"
+
+    def button(self):
+        """A press takes a film of the camera."""
+        before = len(self.unit.readings())
+        self.unit.must("echo pull-up > /run/panel/sim_gpio3/pull; sleep 0.3; echo pull-down > /run/panel/sim_gpio3/pull")
+        row = self.unit.row_of('"camera.png"')
+        added = len(self.unit.readings()) - before
+        if added != 1:
+            raise AssertionError(f"{added} films of one press")
+        return f"row {row['seq']} of camera.png: {row['verdict']} ({row['reason']})"
+
+    def camera_pulled(self):
+        """Its driver is taken away: a fault on the lamps, films in the folder are read, and it is taken up again."""
+        self.unit.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind")
+        told = self.unit.wait(60, "a fault is told", lambda vitals: vitals["faults"])["faults"][0]["wrong"]
+        seen = self.lamps_tell("fault")
+        row = self.unit.read("without-camera.png")
+        self.unit.must("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
+        self.unit.wait(90, "the camera is back", works)
+        return f"told: {told}; {seen}; row {row['seq']} meanwhile; taken up again"
+
+    def screen_pulled(self):
+        """The same of the screen, which shows what is to be seen when it is back."""
+        driver = "/sys/bus/virtio/drivers/virtio_gpu"
+        device = self.unit.must(f"cd {driver} && echo virtio[0-9]*")
+        self.unit.must(f"echo {device} > {driver}/unbind")
+        wrong = lambda vitals: [part["wrong"] for part in vitals["displays"] if part["wrong"]]
+        told = wrong(self.unit.wait(60, "its loss is told", wrong))[0]
+        row = self.unit.read("without-screen.png")
+        self.unit.must(f"echo {device} > {driver}/bind")
+        self.unit.wait(90, "the screen is back", works)
+        shown = SHOWN[row["verdict"]]
+        return f"told: {told}; row {row['seq']} meanwhile; {self.screen_shows(shown.screen, shown.plate)}"
+
+    def killed(self):
+        """A unit that was killed cannot say so: what comes after it does, until it is back."""
+        self.unit.drop_in("killed", "RestartSec=60")
+        self.unit.must("systemctl kill -s KILL chestlight")
+        shown = self.screen_shows("fault", SHOWN["Fault"].plate)
+        seen = self.lamps_tell("fault")
+        self.unit.drop_in("killed", None)
+        self.unit.must("systemctl restart chestlight")
+        return f"{seen}; {shown}; {self.lamps_tell('ready')}"
+
+
+def works(vitals):
+    """Nothing is wrong with any part."""
+    parts = [*vitals["displays"], vitals["camera"] or {"wrong": "none"}]
+    return not vitals["faults"] and not any(part["wrong"] for part in parts)

@@ -1,0 +1,48 @@
+"""A power cut under load: what the unit had told before it must be in its journal after it, and no film may be lost."""
+
+import random
+import re
+import time
+
+from unit import FOLDER
+from shown import SHOWN
+
+TOLD = re.compile(r"told (.*?) +reading (\d+) of ([0-9a-f]{8})")
+PUT = re.compile(r"put (\S+)")
+
+
+def cut(unit, console, number, longest):
+    """Films come in; at a random moment, at most `longest` seconds after the unit has told something, the power goes."""
+    unit.until("systemctl is-active chestlight", 300)
+    unit.must(f"rm -f {FOLDER}/unsynced; sync {FOLDER}; systemd-run -q --unit=load bash /host/load {number}")
+    deadline = time.monotonic() + 180
+    while not TOLD.search(said(console)):
+        if time.monotonic() > deadline:
+            raise AssertionError("nothing was told within 180 s")
+        time.sleep(0.05)
+    time.sleep(random.uniform(0, longest))
+    unit.board.cut_power()
+    before = said(console)
+    unit.start_again()
+    return compare(unit, set(TOLD.findall(before)), set(PUT.findall(before)))
+
+
+def said(console):
+    with open(console, errors="replace") as text:
+        return text.read().replace("\r", "")
+
+
+def compare(unit, told, put):
+    """Holds what was told and put against what is there."""
+    verified = unit.verify()
+    rows = {(SHOWN[row["verdict"]].words, str(row["seq"]), row["input_digest"][:8]) for row in unit.readings()}
+    if told - rows:
+        raise AssertionError(f"told, and not so in the journal: {sorted(told - rows)}")
+    there = unit.must(f"find {FOLDER}/inbox {FOLDER}/state -type f -printf '%f\\n'")
+    missing = [film for film in put if film not in there]
+    if missing:
+        raise AssertionError(f"films that are nowhere: {missing}")
+    unsynced = len(set(TOLD.findall(unit.must(f"cat {FOLDER}/unsynced 2> /dev/null || :"))))
+    return (f"{len(told)} told and {len(put)} films put in, none lost; {verified}; of what was told {unsynced} stood in the "
+            "file that nobody synced")
+
