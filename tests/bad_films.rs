@@ -100,14 +100,14 @@ fn bad_films() -> Vec<(String, Vec<u8>)> {
         add("small.png", encoded(&GrayImage::from_fn(100 + u32::from(shade), 100, |x, y| Luma([(x * 2 + y) as u8]))));
         add("long.png", encoded(&GrayImage::from_fn(900 + u32::from(shade), 250, |x, y| Luma([(x + y) as u8]))));
     }
-    for index in 0..5 {
+    for index in 0..4 {
         add("heavy.png", [film(1, ImageFormat::Png), noise(index, 1_200_000)].concat());
     }
     films
 }
 
 /// DICOM objects that ask for more memory or stack than any film needs.
-fn hostile_dicom() -> [(&'static str, Vec<u8>); 5] {
+fn hostile_dicom() -> [(&'static str, Vec<u8>); 6] {
     let film = |side| Film::new(side, side, 8, 8);
     let behind_meta = |data_set: &[u8]| {
         let film = film(8).pixels8(&[0; 64]).write(EXPLICIT);
@@ -122,8 +122,21 @@ fn hostile_dicom() -> [(&'static str, Vec<u8>); 5] {
         ("nested.dcm", behind_meta(&sequence_and_item.repeat(40_000))),
         ("length.dcm", behind_meta(b"\x09\0\x01\x10UN\0\0\xF0\xFF\xFF\xFFx")),
         ("vast.dcm", film(65_535).fragments(vec![rle(&[vec![0; 64]])]).write(rle_syntax)),
+        // The largest that this unit may decode, of 2 KB.
+        ("few.dcm", Film::new(2_500, 2_500, 16, 16).fragments(vec![jpeg_2000(2_500)]).write("1.2.840.10008.1.2.4.90")),
         ("short.dcm", film(8_000).fragments(vec![rle(&[vec![0; 64]])]).write(rle_syntax)),
     ]
+}
+
+/// A JPEG 2000 codestream that states this size and has the bytes of a small one.
+fn jpeg_2000(side: u32) -> Vec<u8> {
+    let film = include_bytes!("dicom/films/16-j2k.dcm");
+    let at = film.windows(4).position(|four| four == b"\xFF\x4F\xFF\x51").unwrap();
+    let mut codestream = film[at..].to_vec();
+    for place in [8, 12, 24, 28] {
+        codestream[place..place + 4].copy_from_slice(&side.to_be_bytes());
+    }
+    codestream
 }
 
 type Rgb16 = ImageBuffer<Rgb<u16>, Vec<u16>>;

@@ -324,6 +324,31 @@ fn modality_interest_and_presentation_are_those_of_the_standard() {
         ),
         ("a window of no width", Box::new(|film| window(film, "2000", "0", "LINEAR")), whole),
         ("a window that is no number", Box::new(|film| window(film, "x", "100", "LINEAR")), whole),
+        ("a window without values", Box::new(|film| window(film, "", "", "LINEAR")), whole),
+        ("a width under one", Box::new(|film| window(film, "2000", "0.5", "LINEAR")), whole),
+        (
+            "a width under one that is exact",
+            Box::new(|film| window(film, "2000", "0.5", "LINEAR_EXACT")),
+            [0.0, 0.0, 0.5, 1.0, 1.0],
+        ),
+        (
+            "a function that there is not",
+            Box::new(|film| window(film, "2000", "1", "CUBIC")),
+            [0.0, 0.0, 1.0, 1.0, 1.0],
+        ),
+        ("a centre without a width", Box::new(|film| film.text(tags::WINDOW_CENTER, VR::DS, "1")), whole),
+        (
+            "rescaling by nothing",
+            Box::new(|film| film.text(tags::RESCALE_SLOPE, VR::DS, "0").text(tags::RESCALE_INTERCEPT, VR::DS, "7")),
+            whole,
+        ),
+        (
+            "rescaling by what is no number",
+            Box::new(|film| film.text(tags::RESCALE_SLOPE, VR::DS, "NaN").text(tags::RESCALE_INTERCEPT, VR::DS, "0")),
+            whole,
+        ),
+        ("a slope alone", Box::new(|film| film.text(tags::RESCALE_SLOPE, VR::DS, "-3")), whole),
+        ("padding without a value", Box::new(|film| film.words(tags::PIXEL_PADDING_VALUE, VR::US, &[])), whole),
         (
             "rescaling alone",
             Box::new(|film| {
@@ -548,6 +573,109 @@ fn a_film_is_known_by_its_content_with_and_without_preamble_and_meta_information
     assert_eq!(greys(&read(&lie)), expected);
 }
 
+/// The data set of [`VALUES`], explicit, with these bytes in front of its pixel data.
+fn with_in_front_of_the_pixels(more: &[u8]) -> Vec<u8> {
+    let film = Film::new(5, 1, 12, 16).pixels16(&VALUES).write(EXPLICIT);
+    let at = film.windows(6).position(|part| part == b"\xE0\x7F\x10\0OW").unwrap();
+    [&film[..at], more, &film[at..]].concat()
+}
+
+/// A sequence of one item, both without a length.
+fn endless(tag: Tag, item: &[u8]) -> Vec<u8> {
+    let begin = [element(tag, b"SQ", u32::MAX, &[]), b"\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".to_vec()].concat();
+    [&begin, item, b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0"].concat()
+}
+
+/// Pixel data of these fragments behind an empty offset table.
+fn fragments(parts: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = [element(tags::PIXEL_DATA, b"OB", u32::MAX, &[]), b"\xFE\xFF\0\xE0\0\0\0\0".to_vec()].concat();
+    for part in parts {
+        bytes.extend(b"\xFE\xFF\0\xE0");
+        bytes.extend((part.len() as u32).to_le_bytes());
+        bytes.extend(*part);
+    }
+    [bytes, b"\xFE\xFF\xDD\xE0\0\0\0\0".to_vec()].concat()
+}
+
+#[test]
+fn what_is_unusual_and_means_the_same_is_read_the_same() {
+    const ENCAPSULATED: &str = "1.2.840.10008.1.2.1.98";
+    let icon = Tag(0x0088, 0x0200);
+    let small = [element(tags::ROWS, b"US", 2, &[1, 0]), element(tags::COLUMNS, b"US", 2, &[2, 0])].concat();
+    let film = || Film::new(5, 1, 12, 16);
+    let bytes: Vec<u8> = VALUES.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let whole = film().pixels16(&VALUES).write(EXPLICIT);
+    let behind_meta = |first: Tag| {
+        let set = &whole[data_set_at(&whole)..];
+        let start = [first.0.to_le_bytes(), first.1.to_le_bytes()].concat();
+        let at = set.windows(4).position(|part| part == start).unwrap();
+        set[at..].to_vec()
+    };
+    // Of the meta information nothing but the transfer syntax.
+    let syntax_alone =
+        [&element(tags::TRANSFER_SYNTAX_UID, b"UI", 20, b"1.2.840.10008.1.2.1\0"), &whole[data_set_at(&whole)..]];
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("samples in one fragment", film().fragments(vec![bytes.clone()]).write(ENCAPSULATED)),
+        (
+            "samples in fragments, with one byte of padding",
+            film().fragments(vec![bytes[..4].to_vec(), [&bytes[4..], &[0, 0]].concat()]).write(ENCAPSULATED),
+        ),
+        (
+            "an icon with pixels of its own",
+            with_in_front_of_the_pixels(&endless(
+                icon,
+                &[small.clone(), element(tags::PIXEL_DATA, b"OB", 2, b"ab")].concat(),
+            )),
+        ),
+        (
+            "an icon with a codestream",
+            with_in_front_of_the_pixels(&endless(
+                icon,
+                &[small, fragments(&[b"\xFF\xD8\xFF\xC0 and more that is no element", b"\x7F"])].concat(),
+            )),
+        ),
+        ("a private value of odd length", with_in_front_of_the_pixels(&element(Tag(0x0029, 0x1001), b"LO", 3, b"odd"))),
+        ("an overlay plane", with_in_front_of_the_pixels(&element(Tag(0x6000, 0x3000), b"OW", 2, b"\xFF\xFF"))),
+        ("a data set that begins with its modality", behind_meta(tags::MODALITY)),
+        ("the transfer syntax alone in front", syntax_alone.concat()),
+    ];
+    let expected = greys(&read(&whole));
+    for (name, bytes) in cases {
+        let film = decode(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(greys(&film), expected, "{name}");
+        let header = dicom::Header::open(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(header.bytes(tags::PIXEL_DATA).is_some(), "{name}");
+    }
+    // Nine bytes without the tenth that would make them even.
+    let odd: Vec<u8> = Film::new(3, 3, 8, 8).pixels8(&[10, 20, 30, 40, 50, 60, 70, 80, 90]).write(EXPLICIT);
+    let at = odd.len() - 10;
+    let odd = [&odd[..at - 4], &9u32.to_le_bytes(), &odd[at..at + 9]].concat();
+    assert_eq!(read(&odd).pixels(), &Grey::U8(vec![10, 20, 30, 40, 50, 60, 70, 80, 90]));
+}
+
+#[test]
+fn eight_bits_that_are_declared_as_sixteen_and_other_names_of_colours_change_no_codec() {
+    let (rgb, grey) = (fixture("rgb-j2k"), fixture("8"));
+    let (at, length) = last_fragment(&rgb);
+    let codestream = &rgb[at..at + length];
+    for photometric in ["RGB", "YBR_RCT", "YBR_ICT"] {
+        let film = Film::new(52, 37, 8, 8)
+            .word(tags::SAMPLES_PER_PIXEL, 3)
+            .word(tags::PLANAR_CONFIGURATION, 1)
+            .text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, photometric)
+            .fragments(vec![codestream.to_vec()]);
+        assert_eq!(greys(&read(&film.write("1.2.840.10008.1.2.4.90"))), greys(&read(&rgb)), "{photometric}");
+    }
+    for name in ["8-j2k", "8-jls", "8-jpeg-sv1", "8-jpeg-baseline"] {
+        let film = fixture(name);
+        let (at, length) = last_fragment(&film);
+        let film = Film::new(52, 37, 8, 16).fragments(vec![film[at..at + length].to_vec()]);
+        // Any encapsulated transfer syntax: the codestream tells what it is.
+        let found = greys(&read(&film.write("1.2.840.10008.1.2.4.70")));
+        assert!(apart(&found, &greys(&read(&grey))) <= 2.0, "{name}");
+    }
+}
+
 #[test]
 fn a_film_tells_of_itself_what_the_gate_and_the_journal_need() {
     let text = |tag, vr, value: &'static str| move |film: Film| film.text(tag, vr, value);
@@ -726,6 +854,17 @@ fn objects_that_are_made_to_hurt_are_refused_with_the_right_reason() {
             Refusal::Unsupported,
         ),
         ("no pixels", plain().write(EXPLICIT), Refusal::Unsupported),
+        ("a report", plain().text(tags::MODALITY, VR::CS, "SR").write(EXPLICIT), Refusal::Modality),
+        (
+            "samples in fragments where the transfer syntax has none",
+            plain().fragments(vec![vec![7; 4_096]]).write(EXPLICIT),
+            Refusal::Unsupported,
+        ),
+        (
+            "too few samples in fragments",
+            plain().fragments(vec![vec![0; 4_094]]).write("1.2.840.10008.1.2.1.98"),
+            Refusal::Damaged,
+        ),
         ("32 bits", plain().word(tags::BITS_ALLOCATED, 32).pixels8(&[0; 64]).write(EXPLICIT), Refusal::Unsupported),
         (
             "more bits stored than allocated",
@@ -761,6 +900,17 @@ fn objects_that_are_made_to_hurt_are_refused_with_the_right_reason() {
         (
             "a segmented palette that copies itself",
             palette(plain().pixels8(&[0; 4_096]), 16, [&[2, 1, 0, 0]; 3], true).write(EXPLICIT),
+            Refusal::Damaged,
+        ),
+        (
+            "a segmented palette that copies nothing, for hours",
+            palette(
+                plain().pixels8(&[0; 4_096]),
+                16,
+                [&[&[0; 65_534][..], &[2, 65_535, 0, 0].repeat(500_000)].concat(); 3],
+                true,
+            )
+            .write(EXPLICIT),
             Refusal::Damaged,
         ),
         (

@@ -131,6 +131,10 @@ fn expand(object: &Object<'_>, descriptor: Descriptor, data: &[u8]) -> Result<Ve
         && entries.len() < descriptor.entries
     {
         let (Some(&[kind, length]), true) = (words.get(at..at.saturating_add(2)), left > 0) else { continue };
+        if length == 0 {
+            // They add nothing, and copies of copies of nothing take for ever.
+            return Err(damaged("a segmented palette has a segment without entries".into()));
+        }
         let (count, body) = (usize::from(length), at + 2);
         let after = match kind {
             DISCRETE => {

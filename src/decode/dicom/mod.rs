@@ -22,7 +22,7 @@ pub use header::Header;
 use super::{DecodeError, Limits};
 use crate::radiograph::{Encoding, Grey, Origin, Radiograph};
 use object::{Form, Object};
-use pixels::{Description, Photometric};
+use pixels::{Description, Encapsulated, Photometric};
 
 /// Modalities (0008,0060) of plain films, and those that secondary captures of them bear.
 const MODALITIES: [&str; 7] = ["CR", "DX", "DR", "RG", "OT", "SC", "XR"];
@@ -48,6 +48,7 @@ pub const TRANSFER_SYNTAXES: [&str; 17] = [
     "1.2.840.10008.1.2.8.1",
 ];
 const DEFLATED: &str = "1.2.840.10008.1.2.1.99";
+const ENCAPSULATED: &str = "1.2.840.10008.1.2.1.98";
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 const IMPLICIT: &str = "1.2.840.10008.1.2";
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
@@ -90,8 +91,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Radiograph, Decode
         return Err(DecodeError::Unsupported(format!("the transfer syntax {syntax} is not read")));
     }
     let description = Description::of(&object, limits)?;
-    let deflated_frame = data_set.syntax.as_deref() == Some(DEFLATED_FRAME);
-    let stored = pixels::stored(&object, &description, deflated_frame, limits)?;
+    let encapsulated = match data_set.syntax.as_deref() {
+        Some(ENCAPSULATED) => Encapsulated::Samples,
+        Some(DEFLATED_FRAME) => Encapsulated::DeflatedSamples,
+        _ => Encapsulated::Codestream,
+    };
+    let stored = pixels::stored(&object, &description, encapsulated, limits)?;
     let pixels: Grey = match description.photometric {
         Photometric::Monochrome1 | Photometric::Monochrome2 => grey::render(&object, &description, &stored)?,
         Photometric::Palette => colour::through_palette(&object, &description, &stored)?,

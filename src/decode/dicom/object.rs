@@ -278,6 +278,8 @@ impl<'a> Walk<'a> {
                     object.pixel_data = Some(self.pixel_data(vr, length)?);
                     return Ok(());
                 }
+                // Those of an icon, which may be encapsulated as the film's are (PS3.5 A.4).
+                tags::PIXEL_DATA => drop(self.pixel_data(vr, length)?),
                 tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA if self.open.is_empty() => {
                     object.float_pixels = true;
                     return Ok(());
@@ -456,7 +458,7 @@ pub(super) fn outermost(data_set: &[u8], form: Form) -> Result<Vec<Part>, Decode
             (ITEM, length) => walk.begin_item(length)?,
             (ITEM_END, _) => walk.end(true),
             (SEQUENCE_END, _) => walk.end(false),
-            (tags::PIXEL_DATA, length) if is_outermost => drop(walk.pixel_data(vr, length)?),
+            (tags::PIXEL_DATA, length) => drop(walk.pixel_data(vr, length)?),
             (tag, None) => walk.begin_sequence(tag, None, false, vr == VR::UN)?,
             (tag, Some(length)) => {
                 walk.take(length, tag)?;
@@ -523,10 +525,10 @@ pub(super) fn is_dicom(bytes: &[u8]) -> bool {
     if bytes.get(PREAMBLE..).is_some_and(|rest| rest.starts_with(MAGIC)) || bytes.starts_with(MAGIC) {
         return true;
     }
-    // (0002,0000), (0002,0001), ... or a data set that begins with an even element below (0008,0020).
+    // (0002,0000), (0002,0001), ... or a data set that begins in group 0008.
     match bytes.get(..4) {
-        Some([0x02, 0x00, 0x00..=0x02, 0x00]) | Some([0x08, 0x00, 0x00..=0x20, 0x00]) => form_of(bytes).is_some(),
-        Some([0x00, 0x08, 0x00, 0x00..=0x20]) => form_of(bytes) == Some(Form::ExplicitBig),
+        Some([0x02, 0x00, 0x00..=0x10, 0x00]) | Some([0x08, 0x00, _, 0x00]) => form_of(bytes).is_some(),
+        Some([0x00, 0x08, 0x00, _]) => form_of(bytes) == Some(Form::ExplicitBig),
         _ => false,
     }
 }

@@ -158,11 +158,22 @@ pub(super) struct Stored<'a> {
     pub(super) photometric: Option<Photometric>,
 }
 
+/// What the fragments of encapsulated pixel data hold, by the transfer syntax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encapsulated {
+    /// A codestream, which tells its codec itself.
+    Codestream,
+    /// The samples as they are (PS3.5 A.4.11).
+    Samples,
+    /// The samples, deflated.
+    DeflatedSamples,
+}
+
 /// Brings the samples out of the pixel data.
 pub(super) fn stored<'a>(
     object: &Object<'a>,
     description: &Description,
-    deflated: bool,
+    encapsulated: Encapsulated,
     limits: &Limits,
 ) -> Result<Stored<'a>, DecodeError> {
     match &object.pixel_data {
@@ -171,16 +182,17 @@ pub(super) fn stored<'a>(
             native(bytes, description, object.is_big_endian(), *words && object.is_big_endian())
         }
         Some(PixelData::Fragments(fragments)) => {
-            let codestream: Cow<'_, [u8]> = match fragments.as_slice() {
+            let frame: Cow<'_, [u8]> = match fragments.as_slice() {
                 [] => return Err(damaged("the pixel data have no fragment".into())),
                 [one] => Cow::Borrowed(*one),
                 many => Cow::Owned(many.concat()),
             };
-            if deflated {
-                let frame = object::inflate(&codestream, limits.max_alloc)?;
-                return native(&frame, description, false, false).map(into_owned);
-            }
-            codec::decode(&codestream, description, limits)
+            let samples = match encapsulated {
+                Encapsulated::Codestream => return codec::decode(&frame, description, limits),
+                Encapsulated::Samples => frame,
+                Encapsulated::DeflatedSamples => Cow::Owned(object::inflate(&frame, limits.max_alloc)?),
+            };
+            native(&samples, description, false, false).map(into_owned)
         }
     }
 }
