@@ -7,6 +7,7 @@
     reason = "a test says what it expects by unwrapping"
 )]
 
+mod dicom_writer;
 mod real_films;
 
 use std::fs;
@@ -16,6 +17,7 @@ use std::process::{Command, Output};
 
 use chestlight::phantom::{Opacity, Phantom};
 use chestlight::radiograph::Grey;
+use dicom_writer::{EXPLICIT, Film};
 use image::GrayImage;
 use serde_json::Value;
 
@@ -66,6 +68,35 @@ fn every_file_of_a_folder_has_exactly_one_line_in_sorted_order_whatever_the_thre
         assert_eq!(refused, [true, false, true, false, true, false]);
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+/// As X-ray units and workstations write media: names without extensions below an index (PS3.10 8).
+#[test]
+fn dicom_media_are_walked_and_their_index_is_passed_over_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let phantom = Phantom::new(1, Opacity::None).render().unwrap();
+    let Grey::U8(samples) = phantom.pixels() else { panic!("a phantom has 8 bits") };
+    let film = Film::new(phantom.width() as u16, phantom.height() as u16, 8, 8).pixels8(samples).write(EXPLICIT);
+    // Media Storage Directory Storage, padded with zeros to the length of the film's class.
+    let class = b"1.2.840.10008.5.1.4.1.1.1\0";
+    let at = film.windows(class.len()).position(|part| part == class).unwrap();
+    let mut index = film.clone();
+    index[at..at + class.len()].copy_from_slice(b"1.2.840.10008.1.3.10\0\0\0\0\0\0");
+    fs::create_dir_all(folder.path().join("IMAGES/PAT00001")).unwrap();
+    for (name, bytes) in [
+        ("DICOMDIR", &index),
+        ("IMAGES/OTHER", &index),
+        ("IMAGES/PAT00001/IM000001", &film),
+        ("IMAGES/PAT00001/IM000002.tmp", &film),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let output = classify(&[".", "--json"], folder.path());
+    let lines = json_lines(&output);
+    assert_eq!(field(&lines, "file"), ["./IMAGES/PAT00001/IM000001", "./IMAGES/PAT00001/IM000002.tmp"]);
+    assert!(!field(&lines, "verdict").contains(&"Refused"), "{lines:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("2 index files passed over"), "{told}");
 }
 
 #[test]

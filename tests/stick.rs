@@ -97,6 +97,7 @@ fn films_come_from_a_stick_and_stay_on_it_and_results_go_onto_it_without_names()
     fs::write(stick.path("inbox/Jane Doe.png"), &good).unwrap();
     fs::write(stick.path("inbox/ward/b.png"), b"no film").unwrap();
     fs::write(stick.path("inbox/.hidden.png"), b"not looked at").unwrap();
+    fs::write(stick.path("inbox/DICOMDIR"), b"an index, and no film").unwrap();
     let _ = symlink("/etc/passwd", stick.path("inbox/link.png"));
     stick.pull();
 
