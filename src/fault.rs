@@ -12,18 +12,16 @@ pub const START_POINTS: [&str; 4] =
 /// Points at which a film is removed that the site does not keep.
 pub const TIDYING_POINTS: [&str; 2] = ["tidying.noted", "tidying.removed"];
 
-/// Points in the changes of installed models.
-pub const MODEL_POINTS: [&str; 10] = [
-    "slots.made",
-    "slots.bundle_copied",
-    "slots.bundle_renamed",
-    "slots.bundle_synced",
-    "slots.signature_copied",
-    "slots.signature_renamed",
-    "slots.signature_synced",
-    "slots.record_copied",
-    "slots.record_renamed",
-    "slots.record_synced",
+/// Points in the changes of installed models: behind each operation on a file. Bundle, signature and record are written
+/// the same way, one after the other.
+pub const MODEL_POINTS: [&str; 7] = [
+    "slots.folder_made",
+    "slots.file_made",
+    "slots.file_written",
+    "slots.file_synced",
+    "slots.file_renamed",
+    "slots.folder_synced",
+    "slots.unmarked",
 ];
 
 /// Every point on the road, in the order in which a film passes them.

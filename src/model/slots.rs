@@ -259,6 +259,7 @@ impl Slots {
         if let Err(error) = remove_if_there(&self.death_path(slot)) {
             log::warn!("the start with slot {} cannot be noted: {error}", slot.name());
         }
+        fault::point("slots.unmarked");
     }
 
     /// Takes hold of the slots for changing them. Makes their folder where it is missing, owned as the state folder is.
@@ -270,7 +271,7 @@ impl Slots {
         let state = fs::metadata(&self.state).map_err(|_| SlotError::NoState(self.state.clone()))?;
         match DirBuilder::new().mode(0o700).create(&self.folder) {
             Ok(()) => {
-                fault::point("slots.made");
+                fault::point("slots.folder_made");
                 sync(&self.state).map_err(&making)?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -321,9 +322,8 @@ impl Change<'_> {
             self.write_record(Record { previous: None, ..record })?;
         }
         let path = self.slots.bundle_path(slot);
-        self.replace(&path, bytes, ["slots.bundle_copied", "slots.bundle_renamed", "slots.bundle_synced"])?;
-        let points = ["slots.signature_copied", "slots.signature_renamed", "slots.signature_synced"];
-        self.replace(&signature_of(&path), signature, points)?;
+        self.replace(&path, bytes)?;
+        self.replace(&signature_of(&path), signature)?;
         self.slots.unmark_starting(slot);
         Ok(slot)
     }
@@ -361,24 +361,25 @@ impl Change<'_> {
     fn write_record(&self, record: Record) -> Result<(), SlotError> {
         let text = toml::to_string(&record).map_err(io::Error::other).map_err(step("writing slots.toml"))?;
         let text = format!("# Which model reads. Written by `chestlight model`; see docs/models.md.\n{text}");
-        let points = ["slots.record_copied", "slots.record_renamed", "slots.record_synced"];
-        self.replace(&self.slots.record_path(), text.as_bytes(), points)
+        self.replace(&self.slots.record_path(), text.as_bytes())
     }
 
     /// Writes a file under another name, syncs it, renames it and syncs the folder.
-    fn replace(&self, path: &Path, bytes: &[u8], points: [&'static str; 3]) -> Result<(), SlotError> {
-        let [copied, renamed, synced] = points;
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), SlotError> {
         let writing = step("writing into the models' folder");
         let fresh = self.slots.folder.join(".incoming");
         // Made new, so that neither a link nor another user's file is written to.
         remove_if_there(&fresh).map_err(&writing)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&fresh).map_err(&writing)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&writing)?;
-        fault::point(copied);
+        fault::point("slots.file_made");
+        file.write_all(bytes).map_err(&writing)?;
+        fault::point("slots.file_written");
+        file.sync_all().map_err(&writing)?;
+        fault::point("slots.file_synced");
         fs::rename(&fresh, path).map_err(&writing)?;
-        fault::point(renamed);
+        fault::point("slots.file_renamed");
         sync(&self.slots.folder).map_err(&writing)?;
-        fault::point(synced);
+        fault::point("slots.folder_synced");
         Ok(())
     }
 }
