@@ -14,11 +14,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use chestlight::drift::LEAST;
+use chestlight::drift::{LEAST, WINDOW};
 use chestlight::journal::{Entry, Journal};
 use chestlight::model::{Manifest, shipped};
 use chestlight::reading::Reading;
 use chestlight::refusal::Refusal;
+use chestlight::verdict::Verdict;
 use image::ImageFormat;
 use running_unit::{Site, film};
 use rustix::process::{Pid, Signal, kill_process};
@@ -123,12 +124,13 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
     let model = Manifest::parse(&shipped().manifest).unwrap();
     let site = Site::new("");
     fs::create_dir(site.path("state")).unwrap();
-    let record = |count: usize| {
+    // Appends readings of this verdict until there are `count`.
+    let record = |count: usize, verdict: Verdict| {
         let mut journal = Journal::open(&site.path("state/journal.db")).unwrap();
         let before = journal.last_seq().unwrap();
         for seq in before + 1..=count as i64 {
             let name = format!("{seq}");
-            let reading = Reading::refused(Refusal::TooDark, "too dark");
+            let reading = Reading { verdict, ..Reading::refused(Refusal::TooDark, "made by a test") };
             let taken_at = SystemTime::UNIX_EPOCH;
             journal
                 .append(&Entry {
@@ -142,13 +144,14 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
                 .unwrap();
         }
     };
+    let too_dark = Verdict::Refused(Refusal::TooDark);
     // One film too few to alarm, then that film.
-    record(LEAST - 1);
+    record(LEAST - 1, too_dark);
     let mut unit = site.start();
     let ready = unit.wait_for("ready");
     assert!(ready.contains("put films into the inbox"), "{ready}");
     unit.stop();
-    record(LEAST);
+    record(LEAST, too_dark);
     let mut unit = site.start();
     let warning = unit.wait_for("ready");
     assert!(warning.contains("CHECK") && warning.contains("see: chestlight log drift"), "{warning}");
@@ -158,6 +161,15 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
     unit.stop();
     let drift = site.command(&["log", "drift"]).output().unwrap();
     assert_eq!(drift.status.code(), Some(1), "{}", String::from_utf8_lossy(&drift.stdout));
+
+    // As many as are looked at are like the model's again.
+    record(LEAST + 1 + WINDOW, Verdict::Normal);
+    let drift = site.command(&["log", "drift"]).output().unwrap();
+    assert_eq!(drift.status.code(), Some(0), "{}", String::from_utf8_lossy(&drift.stdout));
+    let mut unit = site.start();
+    let ready = unit.wait_for("ready");
+    assert!(!ready.contains("CHECK"), "{ready}");
+    unit.stop();
 }
 
 #[test]
