@@ -38,7 +38,7 @@ fn unit(dicom: &str, more: &str) -> (Site, Unit, u16) {
 fn a_film_that_a_peer_stores_is_read_once_under_its_own_name_and_no_log_names_the_patient() {
     let (site, mut unit, port) = unit("", "");
     let mut peer = Peer::connect(port).unwrap();
-    assert_eq!(peer.classes(), [uids::VERIFICATION, CLASS], "an MR image is nothing for this unit");
+    assert_eq!(peer.classes(), [uids::VERIFICATION, CLASS], "neither MR images nor promises are for this unit");
     assert_eq!(peer.echo(), Some(0));
     let (first, second) = (instance(1), instance(2));
     assert_eq!(peer.store(&first), Some(0));
@@ -91,16 +91,37 @@ fn what_cannot_be_stored_is_answered_with_its_reason_and_leaves_nothing() {
     ] {
         assert_eq!(peer.store_as(class, uid, data), Some(status), "{name}");
     }
-    // C-FIND, which is neither C-STORE nor C-ECHO: the command field of an echo, exchanged.
-    let mut find = Command::echo_request(3).encode();
-    let at = find.windows(8).position(|it| it == [0, 0, 0, 1, 2, 0, 0, 0]).unwrap() + 8;
-    find[at] = 0x20;
-    assert_eq!(peer.ask(uids::VERIFICATION, &Command::parse(&find).unwrap(), None), Some(0x0211));
+    let find = with_field(0x0020, &Command::echo_request(3));
+    assert_eq!(peer.ask(uids::VERIFICATION, &find, None), Some(0x0211), "neither C-STORE nor C-ECHO");
     assert_eq!(peer.echo(), Some(0), "the association goes on after each of them");
     peer.release();
     assert_eq!(site.films_in("state/spool").len() + site.rows().len(), 0);
     assert_eq!(std::fs::read_dir(site.path("state/spool")).unwrap().count(), 0, "no unfinished copy is left");
     unit.stop();
+}
+
+/// A request with another command field.
+fn with_field(field: u16, request: &Command) -> Command {
+    let mut bytes = request.encode();
+    let at = bytes.windows(8).position(|it| it == [0, 0, 0, 1, 2, 0, 0, 0]).unwrap() + 8;
+    bytes[at..at + 2].copy_from_slice(&field.to_le_bytes());
+    Command::parse(&bytes).unwrap()
+}
+
+/// A unit keeps one copy and gives none back: who trusted its word could delete the only film.
+#[test]
+fn storage_commitment_is_offered_in_no_way_and_the_film_is_stored_all_the_same() {
+    let (site, mut unit, port) = unit("", "");
+    let mut peer = Peer::connect(port).unwrap();
+    assert!(!peer.classes().contains(&uids::STORAGE_COMMITMENT_PUSH_MODEL));
+    let film = instance(1);
+    let n_action = with_field(0x0130, &Command::store_request(3, CLASS, &film.uid));
+    assert_eq!(peer.ask(CLASS, &n_action, Some(&film.data_set())), Some(0x0211), "in the context of films");
+    assert_eq!(peer.store(&film), Some(0));
+    peer.release();
+    unit.wait_for("reading 1 of");
+    unit.stop();
+    assert_eq!(site.rows().len(), 1);
 }
 
 #[test]

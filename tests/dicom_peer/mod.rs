@@ -143,6 +143,7 @@ fn options(calling: &str, called: &str) -> ClientAssociationOptions<'static> {
         .with_presentation_context(uids::VERIFICATION, vec![EXPLICIT])
         .with_presentation_context(CLASS, vec![EXPLICIT])
         .with_presentation_context(uids::MR_IMAGE_STORAGE, vec![EXPLICIT])
+        .with_presentation_context(uids::STORAGE_COMMITMENT_PUSH_MODEL, vec![EXPLICIT])
         .read_timeout(Duration::from_secs(60))
 }
 
