@@ -9,6 +9,16 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(255)], 0..200)
 }
 
+/// `QNN_KERNELS` is what a script that runs these tests on a processor of its choice counts on.
+#[test]
+fn the_kernels_that_a_processor_is_known_for_are_had_and_the_scalar_one_is_everywhere() {
+    let names: Vec<_> = Kernel::available().into_iter().map(Kernel::name).collect();
+    assert_eq!(names.last(), Some(&"scalar"));
+    if let Ok(wanted) = std::env::var("QNN_KERNELS") {
+        assert_eq!(names.join(" "), wanted);
+    }
+}
+
 proptest! {
     #[test]
     fn sums_of_maps_are_those_of_the_scalar_kernel(
