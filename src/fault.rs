@@ -2,8 +2,8 @@
 //!
 //! With the cargo feature `fault-injection` (turned on by the tests alone) the environment variable
 //! `CHESTLIGHT_ABORT_AT=NAME[:NTH]` aborts the process at the NTH passing of the point NAME; NTH is 1 when absent.
-//! `CHESTLIGHT_HANG_AT` makes the thread that passes it wait for ever instead. And the board's sensors are then those of
-//! a tree that the test has made.
+//! `CHESTLIGHT_HANG_AT` makes the thread that passes it wait for ever instead. And the board's sensors and journald's
+//! socket are then those that the test has made.
 
 /// Points at a start.
 pub const START_POINTS: [&str; 4] =
@@ -77,6 +77,18 @@ pub fn point(name: &'static str) {
         }
         std::process::abort();
     }
+}
+
+/// Where journald listens.
+#[cfg(not(feature = "fault-injection"))]
+pub fn journald() -> std::path::PathBuf {
+    "/run/systemd/journal/socket".into()
+}
+
+/// The socket that `CHESTLIGHT_JOURNALD` names, else none.
+#[cfg(feature = "fault-injection")]
+pub fn journald() -> std::path::PathBuf {
+    std::env::var_os("CHESTLIGHT_JOURNALD").unwrap_or_default().into()
 }
 
 /// Where the kernel shows the board's sensors.

@@ -25,6 +25,7 @@ pub mod gpio;
 pub mod health;
 pub mod intake;
 pub mod journal;
+pub mod journald;
 pub mod language;
 pub mod model;
 pub mod outbox;

@@ -2,8 +2,10 @@
 
 mod cmd;
 
+use std::io;
 use std::process::ExitCode;
 
+use chestlight::journald::{Journald, JournaldLog};
 use clap::{Parser, Subcommand};
 
 use cmd::Failure;
@@ -42,8 +44,20 @@ enum Command {
     Fault(cmd::fault::Arguments),
 }
 
+/// Log lines go to the standard error, or with fields to journald, where that is what stands behind it.
+fn start_log() {
+    let lines = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).build();
+    log::set_max_level(lines.filter());
+    let log: Box<dyn log::Log> = match Journald::behind(io::stderr()) {
+        Some(journald) => Box::new(JournaldLog::new(journald, lines)),
+        None => Box::new(lines),
+    };
+    // It fails where there is a logger already, and this is the first.
+    let _ = log::set_boxed_logger(log);
+}
+
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    start_log();
     let outcome = match Arguments::parse().command {
         Command::Classify(arguments) => cmd::classify::run(&arguments),
         Command::Run(arguments) => cmd::run::run(&arguments),

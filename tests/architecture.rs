@@ -84,17 +84,20 @@ fn invariant_6_threads_and_not_a_runtime() {
     assert_eq!(daemon.matches("enum Event {").count(), 1, "one closed enum of events");
 }
 
-const CONTROL: &str = "src/control.rs";
+/// Rooms with a socket of the machine itself: its name is a file, and no network reaches it.
+const LOCAL: [&str; 2] = ["src/control.rs", "src/journald.rs"];
 
 #[test]
 fn invariant_8_only_the_named_rooms_open_sockets_and_only_when_the_configuration_asks_for_it() {
-    let network = ["TcpListener", "TcpStream", "UdpSocket", "UnixListener", "UnixStream", "dicom_ul", "ToSocketAddrs"];
-    let rooms = ["src/intake/dicom_scp", "src/outbox/send.rs", CONTROL].map(|room| root().join(room));
-    // A socket of the machine itself: its name is a file, and no network reaches it.
-    assert_without(&[CONTROL], &["TcpListener", "TcpStream", "UdpSocket", "ToSocketAddrs"], "it is local");
+    let network = ["TcpListener", "TcpStream", "UdpSocket", "dicom_ul", "ToSocketAddrs"];
+    let local = ["UnixListener", "UnixStream", "UnixDatagram"];
+    let words = [&network[..], &local].concat();
+    let [control, journald] = LOCAL;
+    let rooms = ["src/intake/dicom_scp", "src/outbox/send.rs", control, journald].map(|room| root().join(room));
+    assert_without(&LOCAL, &network, "it is local");
     for (path, code) in sources("src").into_iter().filter(|(path, _)| !rooms.iter().any(|room| path.starts_with(room)))
     {
-        for word in network {
+        for word in &words {
             assert!(!code.contains(word), "{} has `{word}`, which only {rooms:?} may", path.display());
         }
     }

@@ -1,19 +1,26 @@
 //! What systemd hears of the unit, and what keeps it from hearing: the real program, a real notification socket, and the
 //! unit's files under systemd's own judgement.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by unwrapping"
+)]
 
 mod running_unit;
 mod skipping;
 
+use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use image::ImageFormat;
-use running_unit::{Site, Unit, film};
+use running_unit::{Site, Unit, digest, film};
 use rustix::process::Signal;
 use skipping::skip;
 
@@ -90,6 +97,47 @@ fn a_unit_that_hangs_in_a_film_feeds_no_watchdog_and_reads_the_film_after_it_was
     unit.wait_until_ready();
     unit.stop();
     site.assert_at_rest(&[("a.png", &bytes)]);
+}
+
+#[test]
+fn journald_gets_readings_and_log_lines_with_fields_that_name_no_file() {
+    let site = Site::new("");
+    let path = site.path("journald.sock");
+    let journald = UnixDatagram::bind(&path).unwrap();
+    journald.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let log = File::create(site.path("log")).unwrap();
+    let stream = log.metadata().unwrap();
+    let mut command = site.command(&["run"]);
+    command.env("JOURNAL_STREAM", format!("{}:{}", stream.dev(), stream.ino()));
+    command.env("CHESTLIGHT_JOURNALD", path);
+    let mut unit = Unit::start(command.stdout(log.try_clone().unwrap()).stderr(log));
+    let mut records = Vec::new();
+    let mut wait_for = |words: &str| {
+        let mut record = vec![0; 1 << 16];
+        loop {
+            let length = journald.recv(&mut record).unwrap();
+            records.push(String::from_utf8_lossy(&record[..length]).into_owned());
+            if records.last().unwrap().contains(words) {
+                return records.last().unwrap().clone();
+            }
+        }
+    };
+    assert!(wait_for("MESSAGE=ready").contains("\nPRIORITY=6\n"));
+    let broken = b"this is no film";
+    site.put_in("broken.png", broken);
+    let reading = wait_for("CHESTLIGHT_READING=");
+    let digest = digest(broken);
+    let film = format!("CHESTLIGHT_FILM={}\n", &digest[..8]);
+    let verdict = "CHESTLIGHT_VERDICT=Refused\nCHESTLIGHT_REASON=unknown_format\n";
+    for field in ["MESSAGE=repeat the film", "\nPRIORITY=5\n", "CHESTLIGHT_READING=1\n", &film, verdict] {
+        assert!(reading.contains(field), "{field}: {reading}");
+    }
+    unit.signal(Signal::TERM);
+    wait_for("MESSAGE=stopped");
+    assert!(wait_for("MESSAGE=told to stop").contains("\nCODE_FILE=src/daemon"));
+    assert!(unit.wait_for_end().success());
+    assert!(!records.concat().contains("broken.png"), "{records:?}");
+    assert_eq!(site.log(), "", "nothing is said twice");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use chestlight::choose::Deaths;
 use chestlight::daemon::{Daemon, DaemonError, Handle};
 use chestlight::health::SharedVitals;
 use chestlight::journal::JournalError;
+use chestlight::journald::Journald;
 use chestlight::show::lamps::BlinkingLamps;
-use chestlight::show::{Panel, Terminal, oled, screen};
+use chestlight::show::{Panel, SystemLog, Terminal, oled, screen};
 use chestlight::spool::SpoolError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -36,7 +37,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     // Lines that do not go to a terminal end in a log, and file names are patient data.
     let names = io::stdout().is_terminal();
     let vitals = SharedVitals::default();
-    let mut panel = Panel::new(vitals.clone()).with("terminal", Terminal::new(anstream::stdout(), names));
+    let mut panel = match Journald::behind(io::stdout()) {
+        Some(journald) => Panel::new(vitals.clone()).with("system log", SystemLog::new(journald)),
+        None => Panel::new(vitals.clone()).with("terminal", Terminal::new(anstream::stdout(), names)),
+    };
     if let Some(lamps) = &config.lamps {
         panel = panel.with("lamps", BlinkingLamps::start(lamps).context("no thread for the lamps can be had")?);
     }

@@ -13,6 +13,7 @@ mod persistent;
 mod recorded;
 pub mod scene;
 pub mod screen;
+mod system_log;
 mod terminal;
 pub mod text;
 pub mod told;
@@ -20,6 +21,7 @@ pub mod told;
 pub use leds::{LedError, Leds, open as open_leds};
 pub use panel::Panel;
 use persistent::Persistent;
+pub use system_log::SystemLog;
 pub use terminal::{Terminal, style};
 
 use std::io;

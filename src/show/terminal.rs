@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anstream::StripStream;
 use anstyle::{AnsiColor, Style};
 
 use super::{Indicator, NOTICE, Status};
@@ -70,6 +71,13 @@ impl<W: Write> Indicator for Terminal<W> {
         }
         self.out.flush()
     }
+}
+
+/// What a terminal says of a status, without colours and without the names of files.
+pub(super) fn line(status: &Status) -> io::Result<String> {
+    let mut terminal = Terminal::new(StripStream::new(Vec::new()), false);
+    terminal.show(status)?;
+    Ok(String::from_utf8_lossy(&terminal.out.into_inner()).trim_end().to_owned())
 }
 
 /// Colours that stay apart for colour-blind users; the words carry the meaning.

@@ -85,11 +85,7 @@ impl Site {
         let log = File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = self.command(&["run"]);
         command.envs(environment.iter().copied()).env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let (sender, lines) = channel();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Unit { child, lines, shown: Vec::new() }
+        Unit::start(&mut command)
     }
 
     /// Polls until a condition holds: for what no line tells.
@@ -177,6 +173,17 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Starts a unit; its lines are those of its standard output, where that is piped.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = channel();
+        if let Some(output) = child.stdout.take() {
+            let mut output = BufReader::new(output).lines().map_while(Result::ok);
+            thread::spawn(move || output.try_for_each(|line| sender.send(line)));
+        }
+        Self { child, lines, shown: Vec::new() }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
