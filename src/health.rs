@@ -13,7 +13,7 @@ use thiserror::Error;
 pub use sensors::{Sensed, Sensors, sense};
 pub use service::Service;
 pub use vitals::{
-    DiscVitals, FaultVitals, HOT, LOW_BATTERY, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals, Warning,
+    DiscVitals, FaultVitals, LOW_BATTERY, LastReading, ModelVitals, PartVitals, SharedVitals, Vitals, Warning,
 };
 
 /// What is wrong with a folder.

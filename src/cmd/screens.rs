@@ -185,6 +185,7 @@ fn alarming() -> Vitals {
     Vitals {
         disc: Some(DiscVitals { free_bytes: 301_000_000, total_bytes: 62_000_000_000, min_free_bytes: 268_435_456 }),
         celsius: Some(84.0),
+        hot: true,
         throttled: Some(true),
         battery_percent: Some(9),
         camera: Some(broken("camera")),

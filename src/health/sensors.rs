@@ -116,7 +116,7 @@ impl Sensors {
                     min_free_bytes: min_free(),
                 });
                 vitals.update(|vitals| {
-                    vitals.celsius = celsius;
+                    vitals.feel(celsius);
                     vitals.throttled = throttled;
                     vitals.battery_percent = battery_percent;
                     vitals.disc = disc;

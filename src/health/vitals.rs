@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::journal::Row;
 
 /// From here on a board is too hot, degrees Celsius: a Raspberry Pi begins to slow itself down.
-pub const HOT: f32 = 80.0;
+const HOT: f32 = 80.0;
+/// It is too hot until it is below this, so that a temperature that wavers around [`HOT`] is one warning and not many.
+const COOL: f32 = 75.0;
 /// Up to here a battery is low, percent: time to end what is in hand and find a socket.
 pub const LOW_BATTERY: u8 = 15;
 
@@ -36,6 +38,8 @@ pub struct Vitals {
     pub disc: Option<DiscVitals>,
     /// The hottest sensor of the board, degrees Celsius.
     pub celsius: Option<f32>,
+    /// Whether the board is too hot, by [`Self::feel`].
+    pub hot: bool,
     /// Whether the board runs slower because it is hot or its supply is weak.
     pub throttled: Option<bool>,
     /// Charge of the battery, percent.
@@ -54,6 +58,14 @@ pub struct Warning {
 }
 
 impl Vitals {
+    /// Takes note of a temperature, degrees Celsius; of none where the board has no sensor. It is hot from 80 on, and until
+    /// it is below 75.
+    pub fn feel(&mut self, celsius: Option<f32>) {
+        let limit = if self.hot { COOL } else { HOT };
+        self.celsius = celsius;
+        self.hot = celsius.is_some_and(|celsius| celsius >= limit);
+    }
+
     /// What deserves attention of the disc, the heat and the power. The films' own drift is told apart.
     pub fn board_warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
@@ -67,7 +79,7 @@ impl Vitals {
             let wrong = format!("{free} MiB are free on the disc, and below {least} MiB no film is read");
             warn(wrong, "export the readings and move old films out of archive/");
         }
-        if let Some(celsius) = self.celsius.filter(|celsius| *celsius >= HOT) {
+        if let Some(celsius) = self.celsius.filter(|_| self.hot) {
             warn(format!("the board is at {celsius:.0} degrees Celsius"), "give it air and shade; clean its fan");
         }
         if self.throttled == Some(true) {
@@ -159,15 +171,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_board_is_hot_from_80_degrees_on_and_until_it_is_below_75() {
+        let mut vitals = Vitals::default();
+        for (celsius, hot) in [(79.9, false), (80.0, true), (79.9, true), (75.0, true), (74.9, false), (79.9, false)] {
+            vitals.feel(Some(celsius));
+            assert_eq!((vitals.celsius, vitals.hot), (Some(celsius), hot));
+        }
+        vitals.feel(Some(90.0));
+        vitals.feel(None);
+        assert!(!vitals.hot, "its sensor is gone");
+    }
+
+    #[test]
     fn warnings_begin_where_they_are_said_to() {
         let disc = |free| Some(DiscVitals { free_bytes: free, total_bytes: 100, min_free_bytes: 10 });
         let none = Vitals::default();
         for (vitals, words) in [
             (none.clone(), &[][..]),
             (Vitals { celsius: Some(79.9), throttled: Some(false), battery_percent: Some(16), ..none.clone() }, &[]),
+            (Vitals { celsius: Some(76.0), hot: true, ..none.clone() }, &["76 degrees"]),
             (Vitals { disc: disc(20), ..none.clone() }, &[]),
             (Vitals { disc: disc(19), ..none.clone() }, &["MiB are free"]),
-            (Vitals { celsius: Some(HOT), ..none.clone() }, &["80 degrees"]),
             (Vitals { battery_percent: Some(LOW_BATTERY), ..none.clone() }, &["at 15%"]),
             (
                 Vitals { throttled: Some(true), battery_percent: Some(0), ..none.clone() },

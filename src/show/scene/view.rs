@@ -9,7 +9,7 @@ use super::Scene;
 use super::icon::Icon;
 use crate::config::FilmTag;
 use crate::explain::Picture;
-use crate::health::{HOT, LOW_BATTERY, Vitals};
+use crate::health::{LOW_BATTERY, Vitals};
 use crate::journal::Row;
 use crate::language::{Language, Message, advice};
 use crate::show::told::{ShownReading, Subject};
@@ -275,7 +275,7 @@ fn warnings(vitals: &Vitals, language: Language) -> Vec<String> {
     let camera_fails = vitals.camera.as_ref().is_some_and(|camera| camera.wrong.is_some());
     let told = [
         (disc_low, Message::DiscNearlyFull),
-        (vitals.celsius.is_some_and(|celsius| celsius >= HOT), Message::Hot),
+        (vitals.hot, Message::Hot),
         (vitals.throttled == Some(true), Message::Slowed),
         (vitals.battery_percent.is_some_and(|percent| percent <= LOW_BATTERY), Message::BatteryLow),
         (camera_fails, Message::CameraFails),
@@ -298,7 +298,7 @@ fn gauges(vitals: &Vitals, language: Language) -> Vec<Gauge> {
         gauges.push(Gauge { icon: Icon::Disc, words, alarm: disc.free_bytes < disc.min_free_bytes.saturating_mul(2) });
     }
     if let Some(celsius) = vitals.celsius {
-        gauges.push(Gauge { icon: Icon::Heat, words: format!("{celsius:.0} °C"), alarm: celsius >= HOT });
+        gauges.push(Gauge { icon: Icon::Heat, words: format!("{celsius:.0} °C"), alarm: vitals.hot });
     }
     if let Some(percent) = vitals.battery_percent {
         gauges.push(Gauge { icon: Icon::Battery, words: format!("{percent}%"), alarm: percent <= LOW_BATTERY });
