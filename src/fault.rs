@@ -25,7 +25,7 @@ pub const MODEL_POINTS: [&str; 7] = [
 ];
 
 /// Every point on the road, in the order in which a film passes them.
-pub const POINTS: [&str; 14] = [
+pub const POINTS: [&str; 13] = [
     "spool.copied",
     "spool.renamed",
     "spool.synced",
@@ -38,7 +38,6 @@ pub const POINTS: [&str; 14] = [
     "reading.shown",
     "spool.reason_copied",
     "spool.reason_written",
-    "spool.moved",
     "spool.settled",
 ];
 

@@ -12,6 +12,7 @@
 
 mod running_unit;
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -80,6 +81,30 @@ fn crash_and_restart(point: &str, nth: u32, good: &[u8]) {
         let read_again = shown.iter().any(|line| line.starts_with("reading ...") && line.ends_with(row.short_digest()));
         assert!(!(read_again && recorded.contains(row)), "{point}:{nth}: reading {} was read twice", row.seq);
     }
+}
+
+#[test]
+fn films_whose_move_a_power_cut_has_undone_are_shown_and_settled_again_and_not_read_again() {
+    let site = Site::new("");
+    let good = film(1, ImageFormat::Png);
+    let films: [(&str, &[u8]); 2] = [("a.png", &good), ("b.png", b"this is no film")];
+    films.iter().for_each(|(name, bytes)| site.put_in(name, bytes));
+    let mut unit = site.start();
+    unit.wait_for("reading 2 of");
+    unit.wait_until_ready();
+    unit.stop();
+    let rows = site.assert_at_rest(&films);
+    for row in &rows {
+        let folder = if row.is_unread() { "state/refused" } else { "state/archive" };
+        let settled = &site.films_in(folder)[&row.input_digest];
+        fs::rename(settled, site.path("state/spool").join(format!("{}.{}", row.input_digest, row.file_name))).unwrap();
+    }
+    let mut unit = site.start();
+    unit.wait_until_ready();
+    let shown = unit.stop();
+    assert_eq!(site.assert_at_rest(&films), rows);
+    assert_eq!(readings(&shown).len(), 2, "{shown:#?}");
+    assert!(!shown.iter().any(|line| line.starts_with("reading ...")), "{shown:#?}");
 }
 
 #[test]
