@@ -11,12 +11,13 @@
 mod running_unit;
 mod skipping;
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use image::ImageFormat;
@@ -33,7 +34,7 @@ struct Manager(UnixDatagram);
 impl Manager {
     fn start(site: &Site, more: &[(&str, &str)]) -> (Self, Unit) {
         let path = site.path("notify.sock");
-        let _ = std::fs::remove_file(&path);
+        let _ = fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
         let usec = WATCHDOG.as_micros().to_string();
         let mut environment = vec![("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", &usec)];
@@ -140,17 +141,95 @@ fn journald_gets_readings_and_log_lines_with_fields_that_name_no_file() {
     assert_eq!(site.log(), "", "nothing is said twice");
 }
 
+fn shipped(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// What another program says of the unit's files, and whether it is content; `None` where it is not installed.
+fn judged(test: &str, judge: &str, arguments: &[&str], files: &[PathBuf]) -> Option<(bool, String)> {
+    match Command::new(judge).args(arguments).args(files).output() {
+        Ok(Output { status, stdout, stderr }) => {
+            let told = [stdout, stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+            Some((status.success(), told))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skip(test, &format!("there is no {judge}"));
+            None
+        }
+        Err(error) => panic!("{judge}: {error}"),
+    }
+}
+
 #[test]
 fn systemd_calls_the_units_exposure_at_most_2() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        skip("systemd_calls_the_units_exposure_at_most_2", "there is no systemd-analyze");
-        return;
+    let units = ["systemd/chestlight.service", "systemd/chestlight-fault.service"].map(shipped);
+    for unit in units {
+        let arguments = ["security", "--no-pager", "--offline=true", "--threshold=20"];
+        let test = "systemd_calls_the_units_exposure_at_most_2";
+        let Some((within, told)) = judged(test, "systemd-analyze", &arguments, &[unit]) else { return };
+        assert!(within, "{told}");
     }
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/chestlight.service");
-    let judge = |arguments: &[&str]| {
-        let output = Command::new("systemd-analyze").args(arguments).arg(&unit).output().unwrap();
-        (output.status.success(), [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat())
+}
+
+/// Every unit and drop-in as a site may have them together; what they run is the program that is tested.
+#[test]
+fn systemd_finds_nothing_wrong_with_any_unit() {
+    let root = tempfile::tempdir().unwrap();
+    let drop_ins = root.path().join("chestlight.service.d");
+    fs::create_dir(&drop_ins).unwrap();
+    let files = ["systemd", "systemd/optional"].into_iter().flat_map(|folder| fs::read_dir(shipped(folder)).unwrap());
+    let mut units = Vec::new();
+    for file in files.map(|file| file.unwrap().path()) {
+        let name = file.file_name().unwrap();
+        let text = || fs::read_to_string(&file).unwrap();
+        match file.extension().and_then(OsStr::to_str) {
+            Some("service" | "mount") => {
+                let unit = root.path().join(name);
+                fs::write(&unit, text().replace("/usr/bin/chestlight", env!("CARGO_BIN_EXE_chestlight"))).unwrap();
+                units.push(unit);
+            }
+            Some("conf") if text().contains("\n[Service]\n") => fs::write(drop_ins.join(name), text()).unwrap(),
+            _ => {}
+        }
+    }
+    assert_eq!((units.len(), fs::read_dir(drop_ins).unwrap().count()), (4, 2));
+    let test = "systemd_finds_nothing_wrong_with_any_unit";
+    let Some((loads, told)) = judged(test, "systemd-analyze", &["verify", "--man=no"], &units) else { return };
+    // An older systemd restarts without a growing delay. What it says of the machine's own units is not ours.
+    let ours = told.lines().filter(|line| line.contains("chestlight"));
+    let wrong: Vec<_> = ours.filter(|line| !line.contains("'RestartSteps'") && !line.contains("'RestartMaxDelaySec'")).collect();
+    assert!(loads && wrong.is_empty(), "{told}");
+}
+
+#[test]
+fn systemd_tmpfiles_makes_the_folders_and_a_mark_of_this_boot() {
+    let root = tempfile::tempdir().unwrap();
+    let test = "systemd_tmpfiles_makes_the_folders_and_a_mark_of_this_boot";
+    let files = ["systemd/chestlight.tmpfiles", "systemd/optional/trusted-rtc.conf"].map(shipped);
+    // Whoever tests is neither root nor the unit's user.
+    let own = |file: &PathBuf| {
+        let copy = root.path().join(file.file_name().unwrap());
+        let text = fs::read_to_string(file).unwrap();
+        fs::write(&copy, text.replace("chestlight chestlight -", "- - -").replace("root root -", "- - -")).unwrap();
+        copy
     };
-    let (within, told) = judge(&["security", "--no-pager", "--offline=true", "--threshold=20"]);
-    assert!(within, "{told}");
+    let files = files.each_ref().map(own);
+    let place = root.path().join("root");
+    fs::create_dir(&place).unwrap();
+    let arguments = ["--create", "--root", place.to_str().unwrap()];
+    let Some((made, told)) = judged(test, "systemd-tmpfiles", &arguments, &files) else { return };
+    assert!(made, "{told}");
+    assert!(place.join("var/lib/chestlight/inbox").is_dir());
+    let mark = fs::read_to_string(place.join("run/chestlight-clock/battery")).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(mark, boot.trim().replace('-', ""));
+}
+
+#[test]
+fn sudo_understands_what_technicians_may() {
+    let rules = [shipped("packaging/technicians.sudoers")];
+    let Some((right, told)) = judged("sudo_understands_what_technicians_may", "visudo", &["-c", "-f"], &rules) else {
+        return;
+    };
+    assert!(right, "{told}");
 }
