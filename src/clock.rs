@@ -10,18 +10,23 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use libc::c_long;
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
 use thiserror::Error;
 
 /// Where it is noted that the clock was set since the board started: each file in it whose content is the identity of
-/// this boot says so. Root alone writes there.
+/// this boot, with hyphens or without, says so. Root alone writes there.
 pub const MARKS: &str = "/run/chestlight-clock";
 /// systemd-timesyncd makes this file when it has set the clock from the network. `/run` is empty after a start.
 const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
 /// The kernel's name for this boot: another one after each start.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Largest error at which the kernel's clock counts as kept by a time service, microseconds. The kernel begins with this
+/// one, and gets back to it some nine hours after a service has gone silent. systemd draws the line there as well.
+const KEPT: c_long = 16_000_000;
 /// The mark that [`set`] makes.
 const BY_HAND: &str = "by-hand";
 
@@ -66,9 +71,15 @@ impl Clock {
     pub fn system() -> Self {
         // It stays what it is as long as this program runs, and the loop asks for the time whenever it comes round.
         let boot_id = boot_id();
+        // Once kept, it was set, whether or not the network stays.
+        let was_kept = AtomicBool::new(false);
         Self::new(move || {
             let wall = SystemTime::now();
-            let is_set = || is_set(Path::new(MARKS), Path::new(TIMESYNCD), boot_id.as_deref());
+            if is_kept(largest_error()) {
+                was_kept.store(true, Ordering::Relaxed);
+            }
+            let was_kept = was_kept.load(Ordering::Relaxed);
+            let is_set = || was_kept || is_set(Path::new(MARKS), Path::new(TIMESYNCD), boot_id.as_deref());
             Moment { wall, boot_id: boot_id.clone(), since_boot: since_boot(), trusted: is_plausible(wall) && is_set() }
         })
     }
@@ -90,13 +101,32 @@ fn since_boot() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
+/// The kernel's own word on how far its clock may be from the time, microseconds; `None` where it gives none. Whatever
+/// keeps the clock tells the kernel so: systemd-timesyncd, chrony and ntpd, by the network or by GPS.
+fn largest_error() -> Option<c_long> {
+    // SAFETY: `timex` is integers and padding alone, for which zeros are values. With `modes` zero the call changes nothing
+    // but the structure behind the pointer, which is valid, writable and ours.
+    #[allow(unsafe_code, reason = "the C interface of the kernel's clock; rustix has none")]
+    let (state, told) = unsafe {
+        let mut told: libc::timex = std::mem::zeroed();
+        (libc::adjtimex(&raw mut told), told)
+    };
+    (state >= 0).then_some(told.maxerror)
+}
+
+fn is_kept(largest_error: Option<c_long>) -> bool {
+    largest_error.is_some_and(|error| (0..KEPT).contains(&error))
+}
+
 /// Whether somebody has set the clock since the board started, which the kernel calls `boot_id`.
 fn is_set(marks: &Path, timesyncd: &Path, boot_id: Option<&str>) -> bool {
     let Some(boot_id) = boot_id else { return false };
+    // The kernel writes it with hyphens, systemd without.
+    let bare = |id: &str| id.replace('-', "");
     let is_of_this_boot = |mark: &Path| {
         // Nobody but root writes there, but a mark is no reason to read a gigabyte.
         fs::metadata(mark).is_ok_and(|found| found.is_file() && found.len() < 1_024)
-            && fs::read_to_string(mark).is_ok_and(|text| text.trim() == boot_id)
+            && fs::read_to_string(mark).is_ok_and(|text| bare(text.trim()) == bare(boot_id))
     };
     timesyncd.is_file() || fs::read_dir(marks).is_ok_and(|marks| marks.flatten().any(|it| is_of_this_boot(&it.path())))
 }
@@ -190,8 +220,21 @@ mod tests {
         fs::copy(BOOT_ID, marks.join("network")).unwrap();
         assert!(is_set(), "a time service has");
         fs::remove_dir_all(&marks).unwrap();
+        fs::create_dir(&marks).unwrap();
+        fs::write(marks.join("battery"), boot_id().unwrap().replace('-', "")).unwrap();
+        assert!(is_set(), "systemd-tmpfiles vouches for the battery");
+        fs::remove_dir_all(&marks).unwrap();
         fs::write(&timesyncd, "").unwrap();
         assert!(is_set(), "timesyncd has");
+    }
+
+    #[test]
+    fn the_kernels_word_on_its_error_says_whether_a_service_keeps_the_clock() {
+        for (error, kept) in [(None, false), (Some(16_000_000), false), (Some(15_999_999), true), (Some(-1), false)] {
+            assert_eq!(is_kept(error), kept, "{error:?}");
+        }
+        let word = largest_error().expect("every kernel has a word on it");
+        assert!((0..=KEPT).contains(&word), "{word}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `chestlight clock`: what time the unit believes it is, and setting it.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Error, anyhow};
@@ -14,11 +16,11 @@ use super::{Failure, Outcome, usage};
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Task,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum Task {
     /// Print the time, the time since the board started, and whether the clock is trusted
     Show,
     /// Set the system's clock; needs root: `sudo chestlight clock set ...`
@@ -37,15 +39,29 @@ fn parse(text: &str) -> Result<Timestamp, String> {
     format!("{time}:00{offset}").parse().map_err(|_| wanted())
 }
 
+/// Hands the time to the board's own clock, where there is one: with a battery it knows the time after the next start.
+fn keep() {
+    if !Path::new("/dev/rtc0").exists() {
+        return;
+    }
+    let kept = Command::new("hwclock").args(["--systohc", "--utc"]).stdin(Stdio::null()).status();
+    match kept {
+        Ok(status) if status.success() => {}
+        Ok(status) => log::warn!("the board's own clock was not set: hwclock: {status}"),
+        Err(error) => log::warn!("the board's own clock was not set: hwclock: {error}"),
+    }
+}
+
 /// Shows or sets the clock.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     anstream::eprintln!("chestlight: {NOTICE}");
-    if let Command::Set { time } = &arguments.command {
+    if let Task::Set { time } = &arguments.command {
         let wall = SystemTime::try_from(*time).map_err(usage)?;
         clock::set(wall).map_err(|error| match error {
             SetError::TooEarly(_) | SetError::NotAllowed => usage(error),
             SetError::Refused(_) | SetError::NotNoted { .. } => Error::new(error).into(),
         })?;
+        keep();
     }
     let now = Clock::system().now();
     let wall = Timestamp::try_from(now.wall).map_err(|error| anyhow!("the clock makes no sense: {error}"))?;
