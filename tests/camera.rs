@@ -52,11 +52,11 @@ mod vivid {
     use std::sync::atomic::AtomicBool;
 
     use chestlight::daemon::camera::decode_jpeg;
-    use chestlight::intake::camera::attendant::{Taking, one_frame};
     use chestlight::intake::camera::device::{Found, list};
     use chestlight::intake::camera::format::PixelFormat;
     use chestlight::intake::camera::frame::GreyFrame;
     use chestlight::intake::camera::source;
+    use chestlight::intake::camera::stream::{Taking, one_frame};
     use chestlight::intake::camera::view::View;
     use chestlight::radiograph::Grey;
 

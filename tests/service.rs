@@ -197,7 +197,8 @@ fn systemd_finds_nothing_wrong_with_any_unit() {
     let Some((loads, told)) = judged(test, "systemd-analyze", &["verify", "--man=no"], &units) else { return };
     // An older systemd restarts without a growing delay. What it says of the machine's own units is not ours.
     let ours = told.lines().filter(|line| line.contains("chestlight"));
-    let wrong: Vec<_> = ours.filter(|line| !line.contains("'RestartSteps'") && !line.contains("'RestartMaxDelaySec'")).collect();
+    let wrong: Vec<_> =
+        ours.filter(|line| !line.contains("'RestartSteps'") && !line.contains("'RestartMaxDelaySec'")).collect();
     assert!(loads && wrong.is_empty(), "{told}");
 }
 

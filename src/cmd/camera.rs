@@ -8,9 +8,9 @@ use anyhow::{Context, anyhow};
 use chestlight::config::{self, Config};
 use chestlight::daemon::camera::decode_jpeg;
 use chestlight::gate;
-use chestlight::intake::camera::attendant::{Taking, one_frame};
 use chestlight::intake::camera::frame::GreyFrame;
 use chestlight::intake::camera::source;
+use chestlight::intake::camera::stream::{Taking, one_frame};
 use chestlight::radiograph::{Encoding, Grey, Radiograph};
 use chestlight::show::NOTICE;
 

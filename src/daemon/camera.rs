@@ -10,8 +10,10 @@ use crate::decode::{self, Limits};
 use crate::health::PartVitals;
 use crate::intake::button::Button;
 use crate::intake::camera;
-use crate::intake::camera::attendant::{Attended, Taking, Trigger};
+use crate::intake::camera::attendant::Attended;
 use crate::intake::camera::frame::GreyFrame;
+use crate::intake::camera::order::Trigger;
+use crate::intake::camera::stream::Taking;
 use crate::radiograph::Encoding;
 
 /// What films are called that came from the camera.

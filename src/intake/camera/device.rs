@@ -24,10 +24,10 @@ use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
 use v4l::{Device, Format, FourCC};
 
-use super::attendant::{Frame, Frames, PATIENCE, Source};
 use super::error::CameraError;
 use super::format::{Mode, PixelFormat, Sizes, choose};
 use super::frame::Layout;
+use super::stream::{Frame, Frames, PATIENCE, Source};
 
 /// Where the kernel lists its video devices.
 const CLASS: &str = "/sys/class/video4linux";

@@ -1,8 +1,8 @@
 //! A camera over a light box: what it sees, as films.
 //!
 //! Pure: [`mod@format`] (which of its modes), [`frame`] (bytes to grey), [`view`] (the light box set straight) and [`still`]
-//! (does a new film lie there). [`attendant`] is the thread that uses them on any source of frames, and `device` the one
-//! source that is real, behind the feature `camera`.
+//! (does a new film lie there). [`attendant`] is the thread that uses them by [`order`] on any [`stream`] of frames, and
+//! `device` the one source that is real, behind the feature `camera`.
 
 pub mod attendant;
 #[cfg(feature = "camera")]
@@ -11,12 +11,14 @@ pub mod error;
 pub mod format;
 pub mod frame;
 mod mjpg;
+pub mod order;
 pub mod still;
+pub mod stream;
 pub mod view;
 
-use attendant::Source;
 use error::CameraError;
 use format::PixelFormat;
+use stream::Source;
 
 /// The camera of a path or name, in one format or the best one, with frames of at most `max_pixels`.
 ///
