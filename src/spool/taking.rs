@@ -111,15 +111,11 @@ impl Spool {
         }))
     }
 
-    /// Removes the original, unless another file has taken its path meanwhile.
+    /// Removes the original, unless another file has taken its path meanwhile. Not synced: a file that a power cut brings
+    /// back is known by its digest.
     fn unlink(&self, path: &Path, taken: &Metadata) -> Result<(), SpoolError> {
         if fs::symlink_metadata(path).is_ok_and(|now| Stamp::of(&now) == Stamp::of(taken)) {
             remove_if_there(path).map_err(step("removing a file that was taken in from the inbox"))?;
-        }
-        // If this sync fails and the power too, the file is there again and is known by its digest. The inbox may
-        // be on a share that cannot sync folders, so this is no reason to stop.
-        if let Some(Err(error)) = path.parent().map(|folder| File::open(folder).and_then(|it| it.sync_all())) {
-            log::debug!("the inbox cannot be synced: {error}");
         }
         Ok(())
     }
