@@ -5,6 +5,8 @@
 //! model was made from allow, at [`Z`] standard errors, and fewer than [`LEAST`] readings alarm nobody. The mix of
 //! diseases is told and alarms nobody: it changes with the season and with the place.
 
+use std::fmt;
+
 use serde::Serialize;
 use thiserror::Error;
 
@@ -142,6 +144,25 @@ pub struct Summary {
     pub refused: Figure,
     /// Mean feature distance.
     pub distance: Figure,
+}
+
+impl fmt::Display for Summary {
+    /// One line, for the journal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { readings, normal, bacterial, covid19, referred, refused, distance } = self;
+        write!(f, "of {readings} readings {normal} normal, {bacterial} bacterial, {covid19} COVID-19")?;
+        for (name, figure, scale, unit) in
+            [("referred", referred, 100.0, "%"), ("refused", refused, 100.0, "%"), ("mean distance", distance, 1.0, "")]
+        {
+            if let Some(value) = figure.value {
+                write!(f, ", {name} {:.2}{unit}", value * scale)?;
+            }
+            if let Some([low, high]) = figure.band {
+                write!(f, " (usual is {:.2} to {:.2}{unit})", low * scale, high * scale)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Summary {

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use chestlight::drift::{LEAST, WINDOW};
-use chestlight::journal::{Entry, Journal};
+use chestlight::journal::{Entry, Journal, JournalError, Record};
 use chestlight::model::{Manifest, shipped};
 use chestlight::reading::Reading;
 use chestlight::refusal::Refusal;
@@ -124,11 +124,10 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
     let model = Manifest::parse(&shipped().manifest).unwrap();
     let site = Site::new("");
     fs::create_dir(site.path("state")).unwrap();
-    // Appends readings of this verdict until there are `count`.
     let record = |count: usize, verdict: Verdict| {
         let mut journal = Journal::open(&site.path("state/journal.db")).unwrap();
-        let before = journal.last_seq().unwrap();
-        for seq in before + 1..=count as i64 {
+        let last = journal.last_seq().unwrap();
+        for seq in last + 1..=last + count as i64 {
             let name = format!("{seq}");
             let reading = Reading { verdict, ..Reading::refused(Refusal::TooDark, "made by a test") };
             let taken_at = SystemTime::UNIX_EPOCH;
@@ -144,6 +143,18 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
                 .unwrap();
         }
     };
+    let notes = || {
+        let mut notes = Vec::new();
+        let journal = Journal::open_read_only(&site.path("state/journal.db")).unwrap();
+        let each = |record: &Record| {
+            if let Record::Note(note) = record {
+                notes.push((note.event.clone(), note.message.clone()));
+            }
+            Ok::<_, JournalError>(())
+        };
+        journal.for_each_record(None, each).unwrap();
+        notes
+    };
     let too_dark = Verdict::Refused(Refusal::TooDark);
     // One film too few to alarm, then that film.
     record(LEAST - 1, too_dark);
@@ -151,25 +162,33 @@ fn readings_that_are_not_like_the_models_are_a_warning_until_they_are_again_and_
     let ready = unit.wait_for("ready");
     assert!(ready.contains("put films into the inbox"), "{ready}");
     unit.stop();
-    record(LEAST, too_dark);
+    assert_eq!(notes(), []);
+    record(1, too_dark);
     let mut unit = site.start();
     let warning = unit.wait_for("ready");
     assert!(warning.contains("CHECK") && warning.contains("see: chestlight log drift"), "{warning}");
     site.put_in("film.png", &film(1, ImageFormat::Png));
-    unit.wait_for(&format!("reading {} of", LEAST + 1));
+    unit.wait_for("reading ");
     unit.wait_for("ready, but CHECK");
     unit.stop();
     let drift = site.command(&["log", "drift"]).output().unwrap();
     assert_eq!(drift.status.code(), Some(1), "{}", String::from_utf8_lossy(&drift.stdout));
 
     // As many as are looked at are like the model's again.
-    record(LEAST + 1 + WINDOW, Verdict::Normal);
+    record(WINDOW, Verdict::Normal);
     let drift = site.command(&["log", "drift"]).output().unwrap();
     assert_eq!(drift.status.code(), Some(0), "{}", String::from_utf8_lossy(&drift.stdout));
     let mut unit = site.start();
     let ready = unit.wait_for("ready");
     assert!(!ready.contains("CHECK"), "{ready}");
     unit.stop();
+
+    // Each change is in the journal once, whatever was started meanwhile.
+    let notes = notes();
+    let events: Vec<&str> = notes.iter().map(|(event, _)| event.as_str()).collect();
+    assert_eq!(events, ["drift_began", "drift_ended"]);
+    assert!(notes[0].1.contains("100% of the films are refused"), "{notes:?}");
+    assert!(notes[1].1.contains("of 200 readings 200 normal, 0 bacterial, 0 COVID-19, referred 0.00%"), "{notes:?}");
 }
 
 #[test]

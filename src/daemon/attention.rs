@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use crate::clock::{self, Moment};
+use crate::drift::{Drift, Summary};
 use crate::health::Warning;
-use crate::journal::{Journal, JournalError, Note};
+use crate::journal::{Event, Journal, JournalError, Note};
 use crate::model::slots::Slots;
 
 /// What to do about a journal that was damaged.
@@ -24,12 +25,14 @@ pub(super) struct Attention {
     behind: Option<String>,
     /// The version of a model that a stick has offered, and what it is.
     offered: Option<(u64, String)>,
+    /// The journal's last word on the films is that they are unlike the model's.
+    drifts: bool,
 }
 
 impl Attention {
     /// What is open at the start.
     pub(super) fn new(journal: &Journal) -> Result<Self, JournalError> {
-        Ok(Self { begun: journal.unacknowledged()?, behind: None, offered: None })
+        Ok(Self { begun: journal.unacknowledged()?, behind: None, offered: None, drifts: journal.drifts()? })
     }
 
     /// A film says when it was made.
@@ -42,6 +45,24 @@ impl Attention {
     /// A stick offers a model.
     pub(super) fn is_offered(&mut self, version: u64, model: String) {
         self.offered = Some((version, model));
+    }
+
+    /// Notes when the last readings leave their bands, and when they are back.
+    pub(super) fn note_drift(
+        &mut self,
+        summary: &Summary,
+        drift: Option<&Drift>,
+        journal: &mut Journal,
+    ) -> Result<(), JournalError> {
+        let (event, words) = match drift {
+            Some(drift) if !self.drifts => (Event::DriftBegan, drift.to_string()),
+            None if self.drifts => (Event::DriftEnded, "the films are like the model's again".to_owned()),
+            _ => return Ok(()),
+        };
+        let last = journal.last_result()?;
+        journal.note(event, last, &format!("{words}; {summary}"))?;
+        self.drifts = drift.is_some();
+        Ok(())
     }
 
     /// Forgets what a person has dealt with. Whether there was something.

@@ -63,7 +63,11 @@ impl Daemon {
             self.mended(Part::Inbox);
         }
         if self.faults.is_empty() && !self.resting {
-            let drift = self.drift.summary(self.chosen.model.manifest.reference.as_ref()).check().err();
+            let summary = self.drift.summary(self.chosen.model.manifest.reference.as_ref());
+            let drift = summary.check().err();
+            if let Err(error) = self.attention.note_drift(&summary, drift.as_ref(), &mut self.journal) {
+                log::warn!("it is not noted whether films are like the model's: {error}");
+            }
             let drift = drift.map(|drift| drift.to_string());
             let films = self.attention.warnings(drift.clone());
             let told =

@@ -36,6 +36,10 @@ pub enum Event {
     Begun,
     /// A person has seen that a journal was begun; `reading` is the number of that note.
     Acknowledged,
+    /// The last readings are no longer like the model's; `reading` is the number of the last result.
+    DriftBegan,
+    /// They are again, or another model reads.
+    DriftEnded,
 }
 
 impl Event {
@@ -46,6 +50,8 @@ impl Event {
             Self::Exported => "exported",
             Self::Begun => "begun",
             Self::Acknowledged => "acknowledged",
+            Self::DriftBegan => "drift_began",
+            Self::DriftEnded => "drift_ended",
         }
     }
 }

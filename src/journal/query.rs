@@ -155,6 +155,17 @@ impl Journal {
         self.connection.query_one(last, [Event::Exported.name()], |row| row.get(0)).map_err(sqlite("read"))
     }
 
+    /// Whether the last note on drift says that it began.
+    ///
+    /// # Errors
+    /// SQLite's own.
+    pub fn drifts(&self) -> Result<bool, JournalError> {
+        let last =
+            "SELECT coalesce((SELECT event = ?1 FROM note WHERE event IN (?1, ?2) ORDER BY seq DESC LIMIT 1), 0)";
+        let events = [Event::DriftBegan.name(), Event::DriftEnded.name()];
+        self.connection.query_one(last, events, |row| row.get(0)).map_err(sqlite("read"))
+    }
+
     /// Numbers of the readings on which a person has said a word.
     ///
     /// # Errors
