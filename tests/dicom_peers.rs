@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -134,10 +135,11 @@ fn of_500_objects_over_8_associations_every_acknowledged_one_is_recorded_once_th
         })
         .collect();
     let done = Mutex::new(BTreeSet::<String>::new());
+    let interrupted = AtomicUsize::new(0);
     let mut unit = start(&site, port);
     thread::scope(|scope| {
         for share in files.chunks(files.len().div_ceil(ASSOCIATIONS)) {
-            let done = &done;
+            let (done, interrupted) = (&done, &interrupted);
             scope.spawn(move || {
                 let mut left: Vec<&String> = share.iter().collect();
                 while !left.is_empty() {
@@ -148,6 +150,7 @@ fn of_500_objects_over_8_associations_every_acknowledged_one_is_recorded_once_th
                     left.retain(|file| !acknowledged.contains(*file));
                     done.lock().unwrap().extend(acknowledged);
                     if !left.is_empty() {
+                        interrupted.fetch_add(1, Ordering::Relaxed);
                         // The unit is being started again.
                         thread::sleep(Duration::from_millis(100));
                     }
@@ -164,6 +167,7 @@ fn of_500_objects_over_8_associations_every_acknowledged_one_is_recorded_once_th
     });
     site.wait_until_settled();
     unit.stop();
+    println!("{KILLS} kills broke off {} associations", interrupted.into_inner());
     assert_eq!(done.into_inner().unwrap().len(), files.len(), "each was answered with Success in the end");
     let recorded = recorded(&site);
     assert_eq!(recorded.len(), files.len(), "none is recorded twice");
