@@ -8,12 +8,11 @@ macro_rules! kernels {
     ($features:literal, [$($pixels:literal)*], $most:literal) => {
         use std::arch::aarch64::*;
 
-        use $crate::kernel::{Block, Line};
+        use $crate::kernel::{Block, Line, tiles};
         use $crate::rounding::{Bounds, Lanes, PANEL};
 
         #[target_feature(enable = $features)]
         pub(in crate::kernel) fn dense(block: &mut Block<'_>) {
-            let tiles = block.pixels().div_ceil($most).max(1);
             let steps = block.taps * block.depth;
             for panel in 0..block.stride.div_ceil(PANEL) {
                 let lines = &block.weights[panel * steps..][..steps];
@@ -25,15 +24,11 @@ macro_rules! kernels {
                         *bias += SHIFT * weights.map(|weight| i32::from(*weight)).sum::<i32>();
                     }
                 }
-                let mut pixel = 0;
-                for tile in 0..tiles {
-                    // Tiles of even size, so that none is left with a pixel or two.
-                    let end = block.pixels() * (tile + 1) / tiles;
-                    match end - pixel {
+                for (pixel, size) in tiles(block.pixels(), $most) {
+                    match size {
                         $($pixels => self::tile::<$pixels>(block, panel, pixel, &bias),)*
                         _ => {}
                     }
-                    pixel = end;
                 }
             }
         }

@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop, reason = "sums stay in registers only where loops count")]
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
-use super::{Block, Bounds, Sum, scalar};
+use super::{Block, Bounds, Strip, Sum, scalar};
 
 #[target_feature(enable = "avx2")]
 pub(super) fn dense(block: &mut Block<'_>) {
@@ -12,8 +12,8 @@ pub(super) fn dense(block: &mut Block<'_>) {
 }
 
 #[target_feature(enable = "avx2")]
-pub(super) fn depthwise(block: &mut Block<'_>) {
-    if block.pairs_fit { pairs::depthwise(block) } else { words::depthwise(block) }
+pub(super) fn depthwise(strip: &mut Strip<'_>) {
+    if strip.pairs_fit { pairs::depthwise(strip) } else { words::depthwise(strip) }
 }
 
 #[target_feature(enable = "avx2")]

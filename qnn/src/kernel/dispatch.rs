@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Block, Bounds, Sum};
+use super::{Block, Bounds, Strip, Sum};
 
 /// The instructions that the integer layers use; only those that this processor has can be had.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ struct Functions {
     /// Whether this processor can run it.
     runs: fn() -> bool,
     dense: unsafe fn(&mut Block<'_>),
-    depthwise: unsafe fn(&mut Block<'_>),
+    depthwise: unsafe fn(&mut Strip<'_>),
     add: unsafe fn(&Sum, &[u8], &[u8], &mut [u8]),
     max: unsafe fn(&mut [u8], &[u8]),
     accumulate: unsafe fn(&mut [i32], &[u8]),
@@ -107,9 +107,9 @@ impl Kernel {
     }
 
     /// Every channel of every pixel from the same channel under the window.
-    pub(crate) fn depthwise(self, block: &mut Block<'_>) {
+    pub(crate) fn depthwise(self, strip: &mut Strip<'_>) {
         // SAFETY: as in `dense`.
-        unsafe { (self.0.depthwise)(block) }
+        unsafe { (self.0.depthwise)(strip) }
     }
 
     /// Sums of two maps.

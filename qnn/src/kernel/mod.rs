@@ -1,7 +1,7 @@
 //! The loops over bytes, once for every kind of processor; all give the same bytes as [`scalar`].
 //!
-//! A kernel is given [`Block`]s: some pixels of one layer with everything that it needs, checked when it was made, so
-//! that no kernel can read or write elsewhere whatever it is given.
+//! A kernel is given [`Block`]s or [`Strip`]s: some pixels of one layer with everything that it needs, checked when it
+//! was made, so that no kernel can read or write elsewhere whatever it is given.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -66,7 +66,7 @@ pub(crate) struct Sum {
     pub bounds: Bounds,
 }
 
-/// Some pixels of a layer with weights.
+/// Some pixels of a dense layer.
 #[derive(Debug)]
 pub(crate) struct Block<'a> {
     x: &'a [u8],
@@ -81,12 +81,12 @@ pub(crate) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// A block of a dense layer, or nothing where the parts do not fit together.
+    /// Nothing where the parts do not fit together.
     ///
     /// `offsets` says for every tap and pixel, `[tap][pixel]`, where in `x` the pixel starts under that tap; `depth`
     /// groups of four channels are read from there. `weights` are `[panel][tap][group]`. Every pixel of `out` has
     /// `stride` bytes.
-    pub fn dense(
+    pub fn new(
         x: &'a [u8],
         (taps, offsets): (usize, &'a [u32]),
         depth: usize,
@@ -94,8 +94,14 @@ impl<'a> Block<'a> {
         stride: usize,
         out: &'a mut [u8],
     ) -> Option<Self> {
-        let lines = stride.div_ceil(PANEL) * taps * depth;
-        let block = Self {
+        let panels = stride.div_ceil(PANEL);
+        let pixels = whole(out, stride)?;
+        let fits = taps > 0
+            && offsets.len() == taps * pixels
+            && weights.lines.len() == panels * taps * depth
+            && rounding.panels() == Some(panels)
+            && readable(x, offsets, 4 * depth);
+        fits.then_some(Self {
             x,
             taps,
             offsets,
@@ -105,48 +111,106 @@ impl<'a> Block<'a> {
             rounding,
             stride,
             out,
-        };
-        (weights.lines.len() == lines && block.fits(4 * depth)).then_some(block)
-    }
-
-    /// A block of a depthwise layer: as for a dense one, but `weights` are `[panel][four taps]`, where a line holds
-    /// `[channel][tap]`, and as many bytes are read from every offset as are written.
-    pub fn depthwise(
-        x: &'a [u8],
-        (taps, offsets): (usize, &'a [u32]),
-        (weights, rounding): (&'a Packed, &'a Rounding),
-        stride: usize,
-        out: &'a mut [u8],
-    ) -> Option<Self> {
-        let lines = stride.div_ceil(PANEL) * taps.div_ceil(4);
-        let block = Self {
-            x,
-            taps,
-            offsets,
-            depth: 0,
-            weights: &weights.lines,
-            pairs_fit: weights.pairs_fit,
-            rounding,
-            stride,
-            out,
-        };
-        (weights.lines.len() == lines && block.fits(stride)).then_some(block)
-    }
-
-    fn fits(&self, read: usize) -> bool {
-        let panels = self.stride.div_ceil(PANEL);
-        let end = self.offsets.iter().copied().max().unwrap_or(0) as usize + read;
-        self.taps > 0
-            && self.stride > 0
-            && self.stride.is_multiple_of(4)
-            && self.out.len().is_multiple_of(self.stride)
-            && self.offsets.len() == self.taps * self.pixels()
-            && end <= self.x.len()
-            && self.rounding.bias.len() == panels
-            && self.rounding.scale.len() == panels
+        })
     }
 
     fn pixels(&self) -> usize {
         self.out.len() / self.stride
     }
+}
+
+/// How a window walks along the rows of a depthwise layer's output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    /// Rows and columns of the window.
+    pub window: [usize; 2],
+    /// Columns of the input from an output pixel to the next.
+    pub stride: usize,
+    /// Columns of the input from a tap to the next.
+    pub dilation: usize,
+    /// Output pixels of a row.
+    pub width: usize,
+}
+
+impl Walk {
+    /// Columns of the input under a row of the output.
+    pub fn columns(&self) -> usize {
+        (self.width.max(1) - 1) * self.stride + (self.window[1].max(1) - 1) * self.dilation + 1
+    }
+
+    /// Groups of four rows of the window.
+    pub fn quads(&self) -> usize {
+        self.window[0].div_ceil(4)
+    }
+}
+
+/// Some rows of a depthwise layer.
+///
+/// Neighbouring pixels see the same columns of the input under other taps, so kernels may read a column once for all of
+/// them: offsets are by column, and a line of weights holds the taps of one column.
+#[derive(Debug)]
+pub(crate) struct Strip<'a> {
+    x: &'a [u8],
+    walk: Walk,
+    offsets: &'a [u32],
+    weights: &'a [Line],
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 adds pairs in 16 bits"))]
+    pairs_fit: bool,
+    rounding: &'a Rounding,
+    stride: usize,
+    out: &'a mut [u8],
+}
+
+impl<'a> Strip<'a> {
+    /// Nothing where the parts do not fit together.
+    ///
+    /// `offsets` says for every row of the output, row of the window and column, `[row][row][column]`, where in `x` the
+    /// pixel starts; as many bytes are read from there as are written. `weights` are `[panel][column][four rows]` of
+    /// the window, where a line holds `[channel][row]`.
+    pub fn new(
+        x: &'a [u8],
+        (walk, offsets): (Walk, &'a [u32]),
+        (weights, rounding): (&'a Packed, &'a Rounding),
+        stride: usize,
+        out: &'a mut [u8],
+    ) -> Option<Self> {
+        let panels = stride.div_ceil(PANEL);
+        let pixels = whole(out, stride)?;
+        let [height, width] = walk.window;
+        let fits = height * width * walk.width > 0
+            && pixels.is_multiple_of(walk.width)
+            && offsets.len() == pixels / walk.width * height * walk.columns()
+            && weights.lines.len() == panels * width * walk.quads()
+            && rounding.panels() == Some(panels)
+            && readable(x, offsets, stride);
+        let (weights, pairs_fit) = (weights.lines.as_slice(), weights.pairs_fit);
+        fits.then_some(Self { x, walk, offsets, weights, pairs_fit, rounding, stride, out })
+    }
+
+    fn rows(&self) -> usize {
+        self.out.len() / (self.stride * self.walk.width)
+    }
+}
+
+/// The number of pixels of `stride` bytes each, if there are whole ones of them.
+fn whole(out: &[u8], stride: usize) -> Option<usize> {
+    (stride > 0 && stride.is_multiple_of(4) && out.len().is_multiple_of(stride)).then(|| out.len() / stride)
+}
+
+/// Whether `bytes` can be read from every offset.
+fn readable(x: &[u8], offsets: &[u32], bytes: usize) -> bool {
+    offsets.iter().copied().max().unwrap_or(0) as usize + bytes <= x.len()
+}
+
+/// Splits `count` pixels into as few tiles of at most `most` as there can be, all of about the same size, so that none is
+/// left with a pixel or two: the first pixel and the size of each.
+fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(most).max(1);
+    let (size, larger) = (count / tiles, count % tiles);
+    let sizes = (0..tiles).map(move |tile| size + usize::from(tile < larger));
+    sizes.scan(0, |next, size| {
+        let first = *next;
+        *next += size;
+        Some((first, size))
+    })
 }

@@ -2,6 +2,8 @@
 #![allow(unsafe_code, reason = "loads and stores of vectors go through pointers")]
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
+use super::{Strip, Walk};
+
 super::aarch64::kernels!("neon", [1 2], 2);
 
 /// Of two channels each, in two parts.
@@ -27,23 +29,24 @@ fn gather(sums: &Sums) -> [int32x4_t; 4] {
 
 /// Every channel by itself: bytes and weights widened to 16 bits, multiplied and added in 32 (`smlal`).
 #[target_feature(enable = "neon")]
-pub(super) fn depthwise(block: &mut Block<'_>) {
-    let groups = block.taps.div_ceil(4);
-    let pixels = block.pixels();
-    for panel in 0..block.stride.div_ceil(PANEL) {
+pub(super) fn depthwise(strip: &mut Strip<'_>) {
+    let Walk { window: [height, width], stride, dilation, width: pixels } = strip.walk;
+    let (columns, quads) = (strip.walk.columns(), strip.walk.quads());
+    for panel in 0..strip.stride.div_ceil(PANEL) {
         let from = panel * PANEL;
-        let channels = (block.stride - from).min(PANEL);
-        for pixel in 0..pixels {
+        let channels = (strip.stride - from).min(PANEL);
+        let lines = &strip.weights[panel * width * quads..][..width * quads];
+        for (row, pixel) in (0..strip.rows()).flat_map(|row| (0..pixels).map(move |pixel| (row, pixel))) {
+            let offsets = &strip.offsets[row * height * columns..][..height * columns];
             // SAFETY: a panel's biases are four vectors of four numbers.
             let mut sums =
-                [0, 1, 2, 3].map(|at| unsafe { vld1q_s32(block.rounding.bias[panel].0.as_ptr().add(4 * at)) });
-            for group in 0..groups {
-                // SAFETY: a line is 64 bytes; this splits them by tap.
-                let int8x16x4_t(one, two, three, four) =
-                    unsafe { vld4q_s8(block.weights[panel * groups + group].0.as_ptr()) };
-                for (tap, weights) in (4 * group..block.taps).zip([one, two, three, four]) {
-                    let x = &block.x[block.offsets[tap * pixels + pixel] as usize + from..][..channels];
-                    let x = load(x);
+                [0, 1, 2, 3].map(|at| unsafe { vld1q_s32(strip.rounding.bias[panel].0.as_ptr().add(4 * at)) });
+            for (number, line) in lines.iter().enumerate() {
+                let column = pixel * stride + number / quads * dilation;
+                // SAFETY: a line is 64 bytes; this splits them by row of the window.
+                let int8x16x4_t(one, two, three, four) = unsafe { vld4q_s8(line.0.as_ptr()) };
+                for (down, weights) in (4 * (number % quads)..height).zip([one, two, three, four]) {
+                    let x = load(&strip.x[offsets[down * columns + column] as usize + from..][..channels]);
                     let [low, high] = [vmovl_u8(vget_low_u8(x)), vmovl_high_u8(x)].map(|x| vreinterpretq_s16_u16(x));
                     let weights = [vmovl_s8(vget_low_s8(weights)), vmovl_high_s8(weights)];
                     sums[0] = vmlal_s16(sums[0], vget_low_s16(low), vget_low_s16(weights[0]));
@@ -52,8 +55,9 @@ pub(super) fn depthwise(block: &mut Block<'_>) {
                     sums[3] = vmlal_high_s16(sums[3], high, weights[1]);
                 }
             }
-            let bytes = packed(block.rounding.bounds, &sums, &block.rounding.scale[panel]);
-            store(bytes, &mut block.out[pixel * block.stride + from..][..channels]);
+            let bytes = packed(strip.rounding.bounds, &sums, &strip.rounding.scale[panel]);
+            let out = (row * pixels + pixel) * strip.stride + from;
+            store(bytes, &mut strip.out[out..][..channels]);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! makes good vector code of it.
 #![allow(clippy::indexing_slicing, reason = "`Block` has checked every length and offset when it was made")]
 
-use super::{Block, Bounds, Sum};
+use super::{Block, Bounds, Strip, Sum, Walk};
 use crate::rounding::PANEL;
 
 pub(super) fn dense(block: &mut Block<'_>) {
@@ -26,20 +26,22 @@ pub(super) fn dense(block: &mut Block<'_>) {
     }
 }
 
-pub(super) fn depthwise(block: &mut Block<'_>) {
-    let pixels = block.pixels();
-    let groups = block.taps.div_ceil(4);
-    for (pixel, out) in block.out.chunks_exact_mut(block.stride).enumerate() {
+pub(super) fn depthwise(strip: &mut Strip<'_>) {
+    let Walk { window: [height, width], stride, dilation, width: pixels } = strip.walk;
+    let (columns, quads) = (strip.walk.columns(), strip.walk.quads());
+    for (number, out) in strip.out.chunks_exact_mut(strip.stride).enumerate() {
+        let (row, pixel) = (number / pixels, number % pixels);
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let mut sums = block.rounding.bias[panel].0;
-            for tap in 0..block.taps {
-                let from = block.offsets[tap * pixels + pixel] as usize + panel * PANEL;
-                let line = &block.weights[panel * groups + tap / 4].0;
-                for (channel, (sum, x)) in sums.iter_mut().zip(&block.x[from..from + out.len()]).enumerate() {
-                    *sum = sum.wrapping_add(i32::from(*x) * i32::from(line[4 * channel + tap % 4]));
+            let mut sums = strip.rounding.bias[panel].0;
+            for (down, across) in (0..height).flat_map(|down| (0..width).map(move |across| (down, across))) {
+                let column = pixel * stride + across * dilation;
+                let from = strip.offsets[(row * height + down) * columns + column] as usize + panel * PANEL;
+                let line = &strip.weights[(panel * width + across) * quads + down / 4].0;
+                for (channel, (sum, x)) in sums.iter_mut().zip(&strip.x[from..from + out.len()]).enumerate() {
+                    *sum = sum.wrapping_add(i32::from(*x) * i32::from(line[4 * channel + down % 4]));
                 }
             }
-            finish(block.rounding.bounds, &sums, &block.rounding.scale[panel].0, out);
+            finish(strip.rounding.bounds, &sums, &strip.rounding.scale[panel].0, out);
         }
     }
 }

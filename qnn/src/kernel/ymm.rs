@@ -7,22 +7,17 @@ macro_rules! kernels {
     ($features:literal, [$($pixels:literal)*], $most:literal) => {
         use std::arch::x86_64::*;
 
-        use $crate::kernel::{Block, Line, scalar};
+        use $crate::kernel::{Block, Line, Strip, Walk, scalar, tiles};
         use $crate::rounding::{Bounds, Lanes, PANEL};
 
         #[target_feature(enable = $features)]
         pub(in crate::kernel) fn dense(block: &mut Block<'_>) {
-            let tiles = block.pixels().div_ceil($most).max(1);
             for panel in 0..block.stride.div_ceil(PANEL) {
-                let mut pixel = 0;
-                for tile in 0..tiles {
-                    // Tiles of even size, so that none is left with a pixel or two.
-                    let end = block.pixels() * (tile + 1) / tiles;
-                    match end - pixel {
+                for (pixel, size) in tiles(block.pixels(), $most) {
+                    match size {
                         $($pixels => self::tile::<$pixels>(block, panel, pixel),)*
                         _ => {}
                     }
-                    pixel = end;
                 }
             }
         }
@@ -61,41 +56,61 @@ macro_rules! kernels {
         }
 
         #[target_feature(enable = $features)]
-        pub(in crate::kernel) fn depthwise(block: &mut Block<'_>) {
-            if block.stride < 8 {
-                return scalar::depthwise(block);
+        pub(in crate::kernel) fn depthwise(strip: &mut Strip<'_>) {
+            if strip.stride < 8 || strip.walk.dilation != 1 {
+                return scalar::depthwise(strip);
             }
-            let groups = block.taps.div_ceil(4);
-            let pixels = block.pixels();
-            for panel in 0..block.stride.div_ceil(PANEL) {
-                let from = panel * PANEL;
-                let channels = (block.stride - from).min(PANEL);
-                let bias = halves(&block.rounding.bias[panel]);
-                let scale = scales(&block.rounding.scale[panel]);
-                for pixel in 0..pixels {
-                    let mut sums = bias;
-                    for group in 0..groups {
-                        let mut x = [_mm_setzero_si128(); 4];
-                        for (tap, x) in x.iter_mut().enumerate() {
-                            // Beyond the last tap the weights are 0, and any byte will do.
-                            let tap = (4 * group + tap).min(block.taps - 1);
-                            *x = load(&block.x[block.offsets[tap * pixels + pixel] as usize + from..][..channels]);
-                        }
-                        let low = [_mm_unpacklo_epi8(x[0], x[1]), _mm_unpacklo_epi8(x[2], x[3])];
-                        let high = [_mm_unpackhi_epi8(x[0], x[1]), _mm_unpackhi_epi8(x[2], x[3])];
-                        let x = [
-                            bytes(interleaved(low[0], low[1])),
-                            bytes(interleaved(high[0], high[1])),
-                        ];
-                        let line = line_halves(&block.weights[panel * groups + group]);
-                        let weights = [weights(line[0]), weights(line[1])];
-                        for ((sum, x), weights) in sums.iter_mut().zip(&x).zip(&weights) {
-                            *sum = add_products(*sum, x, weights);
+            for panel in 0..strip.stride.div_ceil(PANEL) {
+                for row in 0..strip.rows() {
+                    for (pixel, size) in tiles(strip.walk.width, 4) {
+                        match size {
+                            1 => self::run::<1>(strip, panel, row, pixel),
+                            2 => self::run::<2>(strip, panel, row, pixel),
+                            3 => self::run::<3>(strip, panel, row, pixel),
+                            _ => self::run::<4>(strip, panel, row, pixel),
                         }
                     }
-                    let bytes = packed(block.rounding.bounds, &sums, &scale);
-                    store(bytes, &mut block.out[pixel * block.stride + from..][..channels]);
                 }
+            }
+        }
+
+        /// `PIXELS` pixels of a row from `pixel` on: every column under them is interleaved once.
+        #[target_feature(enable = $features)]
+        fn run<const PIXELS: usize>(strip: &mut Strip<'_>, panel: usize, row: usize, pixel: usize) {
+            let Walk { window: [height, width], stride, .. } = strip.walk;
+            let (columns, quads) = (strip.walk.columns(), strip.walk.quads());
+            let offsets = &strip.offsets[row * height * columns..][..height * columns];
+            let lines = &strip.weights[panel * width * quads..][..width * quads];
+            let from = panel * PANEL;
+            let channels = (strip.stride - from).min(PANEL);
+            let mut sums = [halves(&strip.rounding.bias[panel]); PIXELS];
+            for under in 0..(PIXELS - 1) * stride + width {
+                let column = pixel * stride + under;
+                for quad in 0..quads {
+                    let mut x = [_mm_setzero_si128(); 4];
+                    for (at, x) in x.iter_mut().enumerate() {
+                        // Beyond the last row the weights are 0, and any byte will do.
+                        let offset = offsets[(4 * quad + at).min(height - 1) * columns + column] as usize;
+                        *x = load(&strip.x[offset + from..][..channels]);
+                    }
+                    let low = [_mm_unpacklo_epi8(x[0], x[1]), _mm_unpacklo_epi8(x[2], x[3])];
+                    let high = [_mm_unpackhi_epi8(x[0], x[1]), _mm_unpackhi_epi8(x[2], x[3])];
+                    let x = [bytes(interleaved(low[0], low[1])), bytes(interleaved(high[0], high[1]))];
+                    for number in 0..PIXELS {
+                        let tap = under.wrapping_sub(number * stride);
+                        if tap < width {
+                            let line = line_halves(&lines[tap * quads + quad]);
+                            sums[number][0] = add_products(sums[number][0], &x[0], &weights(line[0]));
+                            sums[number][1] = add_products(sums[number][1], &x[1], &weights(line[1]));
+                        }
+                    }
+                }
+            }
+            let scale = scales(&strip.rounding.scale[panel]);
+            for (number, sums) in sums.iter().enumerate() {
+                let bytes = packed(strip.rounding.bounds, sums, &scale);
+                let pixel = row * strip.walk.width + pixel + number;
+                store(bytes, &mut strip.out[pixel * strip.stride + from..][..channels]);
             }
         }
 

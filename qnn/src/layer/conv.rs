@@ -1,7 +1,7 @@
 //! Convolutions and matrix products.
 
 use super::{Misfit, Reason, split};
-use crate::kernel::{Block, Kernel, Line, Packed};
+use crate::kernel::{Block, Kernel, Line, Packed, Strip, Walk};
 use crate::map::{Map, Steps};
 use crate::rounding::{Bounds, Lanes, PANEL, Rounding};
 use crate::team::Team;
@@ -12,6 +12,9 @@ const BLOCK_BYTES: usize = 96 << 10;
 
 /// A block has at least so many pixels, or the weights would be read too often.
 const BLOCK_PIXELS: usize = 48;
+
+/// A dense layer with at most so many groups of four channels reads a row of its window in one go.
+const FEW_GROUPS: usize = 2;
 
 /// How a window walks over the input; rows first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,35 @@ pub(crate) struct Ends {
     pub clip: (f64, f64),
 }
 
+/// An input that is copied with its padding around it, so that the pixels under a row of the window lie side by side.
+#[derive(Debug)]
+struct Bare {
+    map: Map,
+    /// Pixels before the first row and column.
+    before: [usize; 2],
+}
+
+impl Bare {
+    /// The copy, of size `to`.
+    fn padded(&self, x: &[u8], to: Map) -> Result<Vec<u8>, Misfit> {
+        let stride = self.map.stride();
+        if x.len() != self.map.bytes() {
+            return Err(Misfit);
+        }
+        let (x, zero) = x.split_at(self.map.pixels() * stride);
+        let mut copy = zero.repeat(to.pixels() + 1);
+        let [up, left] = self.before;
+        let width = self.map.width.min(to.width.saturating_sub(left));
+        let rows = copy.chunks_exact_mut(to.width * stride).skip(up);
+        for (row, x) in rows.zip(x.chunks_exact(self.map.width * stride)) {
+            for (to, from) in row.iter_mut().skip(left * stride).zip(x.iter().take(width * stride)) {
+                *to = *from;
+            }
+        }
+        Ok(copy)
+    }
+}
+
 /// A layer with weights.
 #[derive(Debug)]
 pub(crate) struct Conv {
@@ -98,6 +130,8 @@ pub(crate) struct Conv {
     depthwise: bool,
     /// Groups of four input channels; for dense layers.
     depth: usize,
+    /// The layer's input, where `input` is a copy of it with pixels around.
+    bare: Option<Bare>,
     weights: Packed,
     rounding: Rounding,
 }
@@ -126,24 +160,29 @@ impl Conv {
                 }
             }
         }
-        Self::new(ends, window, integers, false, depth, weights)
+        let conv = Self::new(ends, window, integers, false, depth, weights)?;
+        Ok(if depth <= FEW_GROUPS { conv.by_rows() } else { conv })
     }
 
     /// A convolution in which every output reads one input, its own.
     pub fn depthwise(ends: &Ends, window: Window, integers: &Integers<'_>) -> Result<Self, Reason> {
         let channels = ends.output.0.channels;
-        let taps = window.taps();
-        let panels = channels.div_ceil(PANEL);
-        let mut weights = Vec::with_capacity(panels * taps.div_ceil(4));
-        for panel in 0..panels {
-            for group in 0..taps.div_ceil(4) {
-                let mut line = Line::ZERO;
-                for (channel, four) in (panel * PANEL..channels).zip(line.0.as_chunks_mut::<4>().0) {
-                    for (tap, to) in (4 * group..taps).zip(four) {
-                        *to = integers.weights.get(channel * taps + tap).copied().unwrap_or(0);
+        let [height, width] = window.kernel;
+        let weight = |channel: usize, row: usize, column: usize| {
+            integers.weights.get((channel * height + row) * width + column).copied().unwrap_or(0)
+        };
+        let mut weights = Vec::with_capacity(channels.div_ceil(PANEL) * width * height.div_ceil(4));
+        for panel in (0..channels).step_by(PANEL) {
+            for column in 0..width {
+                for first in (0..height).step_by(4) {
+                    let mut line = Line::ZERO;
+                    for (channel, four) in (panel..channels).zip(line.0.as_chunks_mut::<4>().0) {
+                        for (row, to) in (first..height).zip(four) {
+                            *to = weight(channel, row, column);
+                        }
                     }
+                    weights.push(line);
                 }
-                weights.push(line);
             }
         }
         Self::new(ends, window, integers, true, 0, weights)
@@ -160,6 +199,9 @@ impl Conv {
         let &Ends { input: (input, from), output: (output, to), clip: (low, high) } = ends;
         if input.bytes() > u32::MAX as usize {
             return Err("its input is too large".into());
+        }
+        if output.pixels() == 0 {
+            return Err("its output is empty".into());
         }
         let panels = output.channels.div_ceil(PANEL);
         let mut rounding = Rounding {
@@ -188,7 +230,28 @@ impl Conv {
                 return Err(format!("the scale of output channel {channel} is not a number").into());
             }
         }
-        Ok(Self { input, output, window, depthwise, depth, weights: Packed::new(weights), rounding })
+        Ok(Self { input, output, window, depthwise, depth, bare: None, weights: Packed::new(weights), rounding })
+    }
+
+    /// The same layer with every row of the window as one tap. The weights lie in that order already.
+    fn by_rows(self) -> Self {
+        let Window { kernel: [height, width], stride, dilation, before } = self.window;
+        let padded = Map {
+            height: (self.output.height - 1) * stride[0] + (height - 1) * dilation[0] + 1,
+            width: (self.output.width - 1) * stride[1] + width,
+            ..self.input
+        };
+        let side_by_side = dilation[1] == 1 && self.input.stride() == 4 * self.depth;
+        if width == 1 || !side_by_side || padded.bytes() > u32::MAX as usize {
+            return self;
+        }
+        Self {
+            bare: Some(Bare { map: self.input, before }),
+            input: padded,
+            window: Window { kernel: [height, 1], before: [0; 2], ..self.window },
+            depth: width * self.depth,
+            ..self
+        }
     }
 
     pub fn output(&self) -> Map {
@@ -198,11 +261,17 @@ impl Conv {
     pub fn run(&self, kernel: Kernel, team: &Team, x: &[u8], out: &mut [u8]) -> Result<(), Misfit> {
         let stride = self.output.stride();
         let out = split(self.output, self.rounding.bounds.zero_point, out)?;
-        team.split(out, stride, |first, out| self.piece(kernel, x, first, out))
+        let copy = self.bare.as_ref().map(|bare| bare.padded(x, self.input)).transpose()?;
+        let x = copy.as_deref().unwrap_or(x);
+        if self.depthwise {
+            let row = self.output.width * stride;
+            return team.split(out, row, |first, out| self.rows(kernel, x, first, out));
+        }
+        team.split(out, stride, |first, out| self.pixels(kernel, x, first, out))
     }
 
-    /// Some pixels from `first` on.
-    fn piece(&self, kernel: Kernel, x: &[u8], mut first: usize, out: &mut [u8]) -> Result<(), Misfit> {
+    /// Some pixels of a dense layer from `first` on.
+    fn pixels(&self, kernel: Kernel, x: &[u8], mut first: usize, out: &mut [u8]) -> Result<(), Misfit> {
         let (input, output) = (self.input.stride(), self.output.stride());
         let pixels = (BLOCK_BYTES / (input + output)).max(BLOCK_PIXELS);
         let taps = self.window.taps();
@@ -211,13 +280,32 @@ impl Conv {
             offsets.clear();
             let count = out.len() / output;
             self.window.offsets((self.input, self.output), first, count, &mut offsets);
-            let (taps, weights) = ((taps, offsets.as_slice()), (&self.weights, &self.rounding));
-            let block = if self.depthwise {
-                Block::depthwise(x, taps, weights, output, out).map(|mut block| kernel.depthwise(&mut block))
-            } else {
-                Block::dense(x, taps, self.depth, weights, output, out).map(|mut block| kernel.dense(&mut block))
-            };
-            block.ok_or(Misfit)?;
+            let weights = (&self.weights, &self.rounding);
+            let mut block = Block::new(x, (taps, &offsets), self.depth, weights, output, out).ok_or(Misfit)?;
+            kernel.dense(&mut block);
+            first += count;
+        }
+        Ok(())
+    }
+
+    /// Some rows of a depthwise layer from `first` on.
+    fn rows(&self, kernel: Kernel, x: &[u8], mut first: usize, out: &mut [u8]) -> Result<(), Misfit> {
+        let Window { kernel: window, stride: [down, across], dilation: [_, dilation], .. } = self.window;
+        let walk = Walk { window, stride: across, dilation, width: self.output.width };
+        let (input, output) = (self.input.stride(), self.output.width * self.output.stride());
+        let rows = (BLOCK_BYTES / (self.input.width * input * down + output)).max(1);
+        // Every column once, whatever pixels it serves.
+        let columns = Window { stride: [down, 1], ..self.window };
+        let mut offsets = Vec::with_capacity(rows * window[0] * walk.columns());
+        for out in out.chunks_mut(rows * output) {
+            offsets.clear();
+            let count = out.len() / output;
+            for (row, tap) in (first..first + count).flat_map(|row| (0..window[0]).map(move |tap| (row, tap))) {
+                columns.row(self.input, [tap, 0], row, 0..walk.columns(), &mut offsets);
+            }
+            let weights = (&self.weights, &self.rounding);
+            let mut strip = Strip::new(x, (walk, &offsets), weights, self.output.stride(), out).ok_or(Misfit)?;
+            kernel.depthwise(&mut strip);
             first += count;
         }
         Ok(())
@@ -254,7 +342,10 @@ mod tests {
     prop_compose! {
         fn case()(
             depthwise in any::<bool>(),
-            size in sides(9), kernel in sides(5), stride in sides(3), dilation in sides(2), padding in sides(3),
+            size in sides(9), padding in sides(3), stride in sides(3),
+            // The windows that have loops of their own, more often.
+            kernel in prop_oneof![sides(5), prop::sample::select(vec![[3; 2], [5; 2], [7; 2]])],
+            dilation in prop_oneof![3 => Just([1; 2]), 1 => sides(2)],
             inputs in 1usize..70, outputs in 1usize..70,
             zeros in prop::array::uniform2(extreme([0u8, 255])),
             scale in 1e-3f64..3e-2, clip in prop::option::of(0.5f64..6.0), seven_bits in any::<bool>(),
