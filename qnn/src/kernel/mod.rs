@@ -74,6 +74,7 @@ pub(crate) struct Block<'a> {
     offsets: &'a [u32],
     depth: usize,
     weights: &'a [Line],
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2 alone adds pairs"))]
     pairs_fit: bool,
     rounding: &'a Rounding,
     stride: usize,
