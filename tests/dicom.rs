@@ -347,6 +347,26 @@ fn modality_interest_and_presentation_are_those_of_the_standard() {
             Box::new(|film| film.text(tags::RESCALE_SLOPE, VR::DS, "NaN").text(tags::RESCALE_INTERCEPT, VR::DS, "0")),
             whole,
         ),
+        (
+            "the same in binary",
+            Box::new(|film| {
+                film.with(tags::RESCALE_SLOPE, VR::FD, f64::NAN).text(tags::RESCALE_INTERCEPT, VR::DS, "0")
+            }),
+            whole,
+        ),
+        (
+            "a window around what is no number",
+            Box::new(|film| film.with(tags::WINDOW_CENTER, VR::FL, f32::NAN).text(tags::WINDOW_WIDTH, VR::DS, "9")),
+            whole,
+        ),
+        (
+            "a negative intercept in binary",
+            Box::new(|film| {
+                let film = film.text(tags::RESCALE_SLOPE, VR::DS, "1").with(tags::RESCALE_INTERCEPT, VR::SS, -4_095i16);
+                window(film, "-2095", "4000", "LINEAR_EXACT")
+            }),
+            [0.0, 0.25, 0.5, 0.75, 1.0],
+        ),
         ("a slope alone", Box::new(|film| film.text(tags::RESCALE_SLOPE, VR::DS, "-3")), whole),
         ("padding without a value", Box::new(|film| film.words(tags::PIXEL_PADDING_VALUE, VR::US, &[])), whole),
         (

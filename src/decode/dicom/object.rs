@@ -181,17 +181,19 @@ impl<'a> Object<'a> {
     pub(super) fn decimals(&self, tag: Tag) -> Vec<Option<f64>> {
         let Some(field) = self.field(None, tag) else { return Vec::new() };
         // A few writers store what should be text in binary.
-        match field.vr {
-            VR::US | VR::SS => self.words(field.bytes).map(|word| Some(f64::from(word))).collect(),
+        let values: Vec<Option<f64>> = match field.vr {
+            VR::US => self.words(field.bytes).map(|word| Some(f64::from(word))).collect(),
+            VR::SS => self.words(field.bytes).map(|word| Some(f64::from(word as i16))).collect(),
             VR::FD => field.bytes.chunks_exact(8).map(|eight| self.eight(eight).map(f64::from_bits)).collect(),
             VR::FL => {
                 field.bytes.chunks_exact(4).map(|four| self.four(four).map(f32::from_bits).map(f64::from)).collect()
             }
             _ => String::from_utf8_lossy(field.bytes)
                 .split('\\')
-                .map(|value| value.trim_matches([' ', '\0']).parse().ok().filter(|number: &f64| number.is_finite()))
+                .map(|value| value.trim_matches([' ', '\0']).parse().ok())
                 .collect(),
-        }
+        };
+        values.into_iter().map(|value| value.filter(|number| number.is_finite())).collect()
     }
 
     /// First value of a decimal or integer string.
