@@ -65,14 +65,14 @@ class Board(Guest):
 
 
 def x86(image, folder):
-    """The command of a PC with a screen and USB: the image from `image`, discs, share and console.log in `folder`."""
+    """The command of a PC with a screen and USB: kernel from `image`; discs, share and console.log in `folder`."""
     return [
         "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
         "-nodefaults", "-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append",
         "console=ttyS0 root=/dev/vda quiet mitigations=off tsc=reliable no_timer_check vt.global_cursor_default=0 "
         "agent=/dev/virtio-ports/agent",
         "-serial", f"file:{folder}/console.log",
-        "-drive", f"file={folder}/board.qcow2,format=qcow2,if=virtio,cache=writeback",
+        "-drive", f"file={folder}/root.img,format=raw,if=virtio,cache=writeback",
         "-drive", f"file={folder}/state.img,format=raw,if=virtio,cache=writeback",
         "-fsdev", f"local,id=host,path={folder}/share,security_model=none,readonly=on",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",

@@ -18,7 +18,7 @@ red = { chip = "panel", line = "RED" }
 [screen]
 
 [camera]
-device = "vivid"
+device = "vivid-000-vid-cap"
 max_megapixels = 1
 settle_frames = 2
 button = { chip = "panel", line = "BUTTON" }
@@ -117,14 +117,17 @@ class Parts:
         return f"told: {told}; row {row['seq']} meanwhile; {self.screen_shows(shown.screen, shown.plate)}"
 
     def killed(self):
-        """A unit that was killed cannot say so: what comes after it does, until it is back."""
+        """A unit that was killed cannot say so: what comes after it does, until it is back. One that is stopped need not."""
+        self.unit.must("systemctl stop chestlight")
+        stopped = self.lamps_tell("switched off, or fault")
+        self.unit.must("systemctl start chestlight")
         self.unit.drop_in("killed", "RestartSec=60")
         self.unit.must("systemctl kill -s KILL chestlight")
         shown = self.screen_shows("fault", SHOWN["Fault"].plate)
         seen = self.lamps_tell("fault")
         self.unit.drop_in("killed", None)
         self.unit.must("systemctl restart chestlight")
-        return f"{seen}; {shown}; {self.lamps_tell('ready')}"
+        return f"stopped: {stopped}; killed: {seen}, {shown}; back: {self.lamps_tell('ready')}"
 
 
 def works(vitals):

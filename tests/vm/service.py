@@ -7,7 +7,7 @@ from unit import CONFIG, FOLDER, INBOX
 def install(unit):
     unit.must("DEBIAN_FRONTEND=noninteractive dpkg -i /host/chestlight.deb")
     unit.until("systemctl is-active chestlight", 120)
-    return unit.must("chestlight --version; systemctl show -p Type,User,WatchdogUSec chestlight | tr '\\n' ' '")
+    return unit.must("echo $(chestlight --version; systemctl show -p Type,User,WatchdogUSec chestlight)")
 
 
 def folder_to_journal(unit):
@@ -28,13 +28,12 @@ def hang(unit):
     if "WatchdogUSec=0" in unit.must("systemctl show -p WatchdogUSec chestlight"):
         raise Skipped("the unit has no watchdog")
     # The board's own 90 seconds are shortened, so that the run need not wait for them.
-    unit.drop_in("hang", "WatchdogSec=20\nTimeoutAbortSec=2")
+    unit.drop_in("hang", "WatchdogSec=30\nTimeoutAbortSec=2")
     unit.must("systemctl restart chestlight && kill -STOP $(systemctl show -p MainPID --value chestlight)")
     unit.until("journalctl -b -u chestlight --no-pager | grep 'Watchdog timeout'", 90)
     unit.until("[ $(systemctl show -p NRestarts --value chestlight) -ge 1 ] && systemctl is-active chestlight", 90)
-    unit.drop_in("hang", None)
-    unit.must("systemctl restart chestlight")
     unit.read("after-hang.png")
+    unit.drop_in("hang", None)
     return "ended, restarted, and read the next film"
 
 
@@ -60,7 +59,7 @@ def clock_back(unit):
 
 
 def purge(unit):
-    films = f"find {FOLDER} -name '*.png' | wc -l"
+    films = f"find {FOLDER}/state/archive -type f ! -name '*.heatmap.png' | wc -l"
     before = unit.must(f"systemctl stop chestlight; {films}")
     unit.must(f"rm -f {CONFIG}.shipped; DEBIAN_FRONTEND=noninteractive dpkg --purge chestlight")
     left = unit.must("find /etc /usr /run -name '*chestlight*' ! -path '/run/systemd/*' | xargs -r ls -d")

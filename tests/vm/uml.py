@@ -1,4 +1,4 @@
-"""A board by User-Mode Linux: the kernel as a program, without emulation; no screen, no pins, no camera."""
+"""A board by User-Mode Linux: the kernel as a program, without emulation; the unit without systemd and without parts."""
 
 import os
 import signal
@@ -20,9 +20,9 @@ class UserModeLinux(Guest):
         self.began = time.monotonic()
         with open(f"{folder}/console.log", "wb") as log:
             self.kernel = subprocess.Popen(
-                ["linux.uml", "mem=768M", f"ubd0={folder}/root.cow,{image}/root.img", f"ubd1={folder}/state.img",
-                 "root=/dev/ubda", "rw", "quiet", "con=null", "con0=null,fd:1", "ssl=null", f"ssl0=fd:{port}",
-                 "systemd.show_status=no", "agent=/dev/ttyS0"],
+                ["linux.uml", "umid=board", f"uml_dir={folder}/", "mem=768M",
+                 f"ubd0={folder}/root.cow,{image}/root.img", f"ubd1={folder}/state.img", "root=/dev/ubda", "rw", "quiet", "con=null", "con0=null,fd:1", "ssl=null", f"ssl0=fd:{port}",
+                 "init=/usr/local/sbin/board-init", "agent=/dev/ttyS0"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[port], start_new_session=True,
                 env={**os.environ, "TMPDIR": "/dev/shm"})
         theirs.close()

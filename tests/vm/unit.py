@@ -28,12 +28,13 @@ class Unit:
         return self.board.until(script, seconds)
 
     def verify(self):
-        return self.must(f"{LOG} verify --config {CONFIG}")
+        told = self.must(f"{LOG} verify --config {CONFIG} 2> /dev/null")
+        return told.split(";")[0]
 
     def readings(self):
         """The journal's rows of films."""
-        rows = map(json.loads, self.must(f"{LOG} export --config {CONFIG} --jsonl").splitlines())
-        return [row for row in rows if row.get("kind") == "reading"]
+        lines = self.must(f"{LOG} export --config {CONFIG} --jsonl 2> /dev/null").splitlines()
+        return [row for row in map(json.loads, lines) if row["kind"] == "reading"]
 
     def read(self, name, film="film.png", seconds=180):
         """Puts the share's `film` into the inbox, made another film by its name at the end; its row."""
@@ -50,7 +51,7 @@ class Unit:
 
     def vitals(self):
         """What the running unit tells of itself."""
-        told = json.loads(self.must(f"chestlight status --json --config {CONFIG} || [ $? = 1 ]"))
+        told = json.loads(self.must(f"chestlight status --json --config {CONFIG} 2> /dev/null || [ $? = 1 ]"))
         return told["vitals"]
 
     def wait(self, seconds, what, look):
