@@ -163,7 +163,7 @@ pub(super) struct Stored<'a> {
 pub(super) enum Encapsulated {
     /// A codestream, which tells its codec itself.
     Codestream,
-    /// The samples as they are (PS3.5 A.4.11).
+    /// The samples as they are (PS3.5 annex A.4).
     Samples,
     /// The samples, deflated.
     DeflatedSamples,
