@@ -94,3 +94,9 @@ def pulled(unit, folder, film):
     if len(rows) != len(films):
         raise AssertionError(f"{len(rows)} rows of {len(films)} films")
     return f"told: {' '.join(told.split())}; all {len(rows)} films have one row and the results are whole"
+
+
+def put_away(unit):
+    """Takes away what `served` has brought into the system."""
+    unit.must("rm /etc/udev/rules.d/61-chestlight-stick.rules /etc/systemd/system/run-chestlight*stick.mount && "
+              f"rm -r /etc/systemd/system/chestlight.service.d && rmdir {MOUNTED} && systemctl daemon-reload && udevadm control --reload")

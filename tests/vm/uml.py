@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 
 from guest import Guest
 
@@ -31,5 +32,6 @@ class UserModeLinux(Guest):
     def cut_power(self):
         """Nothing of the guest is flushed: what its kernel has not given to the disc is lost."""
         # The guest's processes are the kernel's children on the host, all of one session.
-        os.killpg(self.kernel.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(self.kernel.pid, signal.SIGKILL)
         self.kernel.wait()
