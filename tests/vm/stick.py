@@ -99,4 +99,5 @@ def pulled(unit, folder, film):
 def put_away(unit):
     """Takes away what `served` has brought into the system."""
     unit.must("rm /etc/udev/rules.d/61-chestlight-stick.rules /etc/systemd/system/run-chestlight*stick.mount && "
-              f"rm -r /etc/systemd/system/chestlight.service.d && rmdir {MOUNTED} && systemctl daemon-reload && udevadm control --reload")
+              f"rm -r /etc/systemd/system/chestlight.service.d && rmdir {MOUNTED} && "
+              "systemctl daemon-reload && udevadm control --reload")
