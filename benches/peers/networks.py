@@ -219,10 +219,11 @@ def milliseconds(text):
 
 
 def time_ours(program, path, threads, runs):
-    """Median processor milliseconds of chestlight-qnn and of tract."""
+    """Median processor and wall milliseconds of chestlight-qnn and of tract."""
     printed = subprocess.run([program, path, str(runs), str(threads)], check=True, capture_output=True, text=True).stdout
-    qnn, tract = re.search(r"threads: (\S+), tract (\S+),", printed).groups()
-    return {"chestlight-qnn": [milliseconds(qnn), None], "tract": [milliseconds(tract), None]}
+    times = re.search(r"threads: (\S+) \(wall (\S+)\), tract (\S+) \(wall (\S+)\),", printed).groups()
+    qnn, qnn_wall, tract, tract_wall = map(milliseconds, times)
+    return {"chestlight-qnn": [qnn, qnn_wall], "tract": [tract, tract_wall]}
 
 
 def main():
@@ -262,9 +263,8 @@ def main():
             if (kind, engine) == ("f32", "chestlight-qnn"):
                 continue
             cpu = statistics.median(cpu for cpu, _ in times)
-            walls = [wall for _, wall in times if wall is not None]
-            wall = f"{statistics.median(walls):9.2f}" if walls else f"{'-':>9}"
-            print(f"{name:14} {kind:5} {engine:22} {cpu:9.2f} {wall}  {qnn / cpu:.2f}", flush=True)
+            wall = statistics.median(wall for _, wall in times)
+            print(f"{name:14} {kind:5} {engine:22} {cpu:9.2f} {wall:9.2f}  {qnn / cpu:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p chestlight-qnn --example compare -- FILE.onnx [ROUNDS [THREADS [KERNEL]]]`
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chestlight_qnn::{Int8, Kernel, Team};
 use tract_onnx::prelude::*;
@@ -19,9 +19,11 @@ fn main() -> TractResult<()> {
     };
     let number = |at: usize, default| rest.get(at).map_or(Ok(default), |text| text.parse::<usize>());
     let (rounds, threads) = (number(0, 10)?, number(1, 1)?);
-    let mut int8 = Int8::default().with_team(Team::new(threads)?);
+    let team = Team::new(threads)?;
+    let mut int8 = Int8::default().with_team(team.clone());
+    let mut kernel = Kernel::best();
     if let Some(name) = rest.get(2) {
-        let kernel = Kernel::named(name).ok_or_else(|| TractError::msg("this processor has no such kernel"))?;
+        kernel = Kernel::named(name).ok_or_else(|| TractError::msg("this processor has no such kernel"))?;
         int8 = int8.with_kernel(kernel);
     }
     let bytes = std::fs::read(file)?;
@@ -50,21 +52,24 @@ fn main() -> TractResult<()> {
         (0..volume).map(|at| ((at / 7 % 224) as f32 * 0.05).sin() + ((at % 97) as f32 * 0.02)).collect();
     let input: TValue = Tensor::from_shape(&shape, &input)?.into();
     let mut times = [Vec::new(), Vec::new()];
+    let mut walls = [Vec::new(), Vec::new()];
     let mut last = [None, None];
     for _ in 0..rounds {
-        for ((plan, times), last) in [&integers, &floats].into_iter().zip(&mut times).zip(&mut last) {
-            let start = cpu();
+        let plans = [&integers, &floats].into_iter().zip(&mut times).zip(&mut walls).zip(&mut last);
+        for (((plan, times), walls), last) in plans {
+            let (start, began) = (cpu(), Instant::now());
             // Several runs: the system counts processor time in steps of some milliseconds.
             for _ in 0..RUNS {
-                *last = Some(plan.run(tvec!(input.clone()))?);
+                *last = Some(team.run(|| plan.run(tvec!(input.clone())))?);
             }
+            walls.push(began.elapsed() / RUNS);
             times.push((cpu() - start) / RUNS);
         }
     }
     let [ours, theirs] = times.map(median);
+    let [our_wall, their_wall] = walls.map(median);
     println!(
-        "{} {threads} threads: {ours:?}, tract {theirs:?}, ratio {:.3}",
-        Kernel::best(),
+        "{kernel} {threads} threads: {ours:?} (wall {our_wall:?}), tract {theirs:?} (wall {their_wall:?}), ratio {:.3}",
         ours.as_secs_f64() / theirs.as_secs_f64()
     );
     for outputs in last.into_iter().flatten() {

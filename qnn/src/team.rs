@@ -1,9 +1,10 @@
 //! The threads that share the work of one network.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use crate::layer::Misfit;
 
@@ -12,6 +13,15 @@ use crate::layer::Misfit;
 pub struct Team {
     /// Nothing where the calling thread works alone.
     pool: Option<Arc<ThreadPool>>,
+}
+
+/// Lets the others go when the work has ended, also by a panic.
+struct Dismissed<'a>(&'a AtomicBool);
+
+impl Drop for Dismissed<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Pieces of work for each thread, so that a slower core leaves some to the others.
@@ -36,13 +46,24 @@ impl Team {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Does something on a thread of the team: what a network splits further then needs no hand-over from outside,
-    /// so a whole run belongs in one call.
+    /// Does something on a thread of the team while the others stand by: to fall asleep and be woken for every layer
+    /// would cost them as much as a layer's work. A whole run belongs in one call.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
+        let Some(pool) = &self.pool else { return work() };
+        let done = AtomicBool::new(false);
+        pool.scope(|scope| {
+            let (worker, done) = (rayon::current_thread_index(), &done);
+            // By broadcast, because a thread that waits for the others must never take up another one's standing by.
+            scope.spawn_broadcast(move |_, context| {
+                while Some(context.index()) != worker && !done.load(Ordering::Acquire) {
+                    if rayon::yield_now() != Some(Yield::Executed) {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            let _dismissed = Dismissed(done);
+            work()
+        })
     }
 
     /// Splits `out` into pieces of whole units of `unit` bytes; `work` gets the number of a piece's first unit.
@@ -58,5 +79,38 @@ impl Team {
             let pieces = out.par_chunks_mut(units * unit).enumerate();
             pieces.try_for_each(|(piece, out)| work(piece * units, out))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_beside_and_within_each_other_end_and_share_their_work() {
+        let team = Team::new(3).unwrap();
+        let doubled = |from: u8| {
+            let mut bytes = vec![from; 1000];
+            let split = team.split(&mut bytes, 10, |_, bytes| {
+                bytes.iter_mut().for_each(|byte| *byte *= 2);
+                Ok(())
+            });
+            split.unwrap();
+            assert_eq!(bytes, vec![2 * from; 1000]);
+        };
+        std::thread::scope(|scope| {
+            for from in 0..8 {
+                let (team, doubled) = (&team, &doubled);
+                scope.spawn(move || (0..50).for_each(|_| team.run(|| team.run(|| doubled(from)))));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_in_a_run_lets_the_others_go() {
+        let team = Team::new(2).unwrap();
+        let panics = || team.run(|| panic!("as it should"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
+        assert_eq!(team.run(|| 1), 1);
     }
 }
