@@ -24,9 +24,6 @@ impl Drop for Dismissed<'_> {
     }
 }
 
-/// Pieces of work for each thread, so that a slower core leaves some to the others.
-const PIECES: usize = 2;
-
 impl Team {
     /// A team of `threads`; 0 and 1 both mean the calling thread alone.
     ///
@@ -66,7 +63,7 @@ impl Team {
         })
     }
 
-    /// Splits `out` into pieces of whole units of `unit` bytes; `work` gets the number of a piece's first unit.
+    /// Splits `out` into as many pieces as there are threads, of whole units of `unit` bytes; `work` gets the number of a piece's first unit.
     pub(crate) fn split(
         &self,
         out: &mut [u8],
@@ -74,7 +71,7 @@ impl Team {
         work: impl Fn(usize, &mut [u8]) -> Result<(), Misfit> + Sync,
     ) -> Result<(), Misfit> {
         let Some(pool) = &self.pool else { return work(0, out) };
-        let units = (out.len() / unit.max(1)).div_ceil(pool.current_num_threads() * PIECES).max(1);
+        let units = (out.len() / unit.max(1)).div_ceil(pool.current_num_threads()).max(1);
         pool.install(|| {
             let pieces = out.par_chunks_mut(units * unit).enumerate();
             pieces.try_for_each(|(piece, out)| work(piece * units, out))
