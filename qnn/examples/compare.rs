@@ -9,8 +9,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
-/// Runs in a round.
-const RUNS: u32 = 10;
+/// How long a round lasts: the system counts processor time in steps of some milliseconds.
+const ROUND: Duration = Duration::from_millis(200);
 
 fn main() -> TractResult<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,12 +58,13 @@ fn main() -> TractResult<()> {
         let plans = [&integers, &floats].into_iter().zip(&mut times).zip(&mut walls).zip(&mut last);
         for (((plan, times), walls), last) in plans {
             let (start, began) = (cpu(), Instant::now());
-            // Several runs: the system counts processor time in steps of some milliseconds.
-            for _ in 0..RUNS {
+            let mut runs = 0;
+            while began.elapsed() < ROUND {
                 *last = Some(team.run(|| plan.run(tvec!(input.clone())))?);
+                runs += 1;
             }
-            walls.push(began.elapsed() / RUNS);
-            times.push((cpu() - start) / RUNS);
+            walls.push(began.elapsed() / runs);
+            times.push((cpu() - start) / runs);
         }
     }
     let [ours, theirs] = times.map(median);

@@ -63,7 +63,8 @@ impl Team {
         })
     }
 
-    /// Splits `out` into as many pieces as there are threads, of whole units of `unit` bytes; `work` gets the number of a piece's first unit.
+    /// Splits `out` into as many pieces as there are threads, of whole units of `unit` bytes; `work` gets the number of a
+    /// piece's first unit.
     pub(crate) fn split(
         &self,
         out: &mut [u8],
