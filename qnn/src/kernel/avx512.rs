@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Bounds, Line, Strip, Sum, Walk, scalar, tiles};
+use super::{Block, Bounds, Line, Strip, Sum, Walk, avx2, scalar, tiles};
 use crate::rounding::PANEL;
 
 /// Channels of a register of bytes.
@@ -231,9 +231,10 @@ features! {
     /// register in another order; weights, biases and scales are put into that order once a strip, and packing undoes it.
     fn depthwise(strip: &mut Strip<'_>) {
         let Walk { window: [height, window], stride, dilation, width } = strip.walk;
-        // The sums of some pixels stay in registers only where the window is known when this is compiled.
+        // The sums of some pixels stay in registers only where the window is known when this is compiled. For others
+        // AVX2 serves, which every processor with AVX-512 has.
         if height != window || dilation != 1 || !matches!((window, stride), (3 | 5 | 7, 1 | 2)) {
-            return scalar::depthwise(strip);
+            return avx2::depthwise(strip);
         }
         let panels = strip.stride.div_ceil(PANEL);
         let groups = window * strip.walk.quads();
