@@ -8,12 +8,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def image():
-    """The folder of the image (WORK, or /var/tmp/chestlight-vm), which is built where it is missing."""
+def image(architecture):
+    """The folder of the image for this architecture of Debian's (in WORK, or /var/tmp/chestlight-vm), built where it is missing."""
     work = Path(os.environ.get("WORK", "/var/tmp/chestlight-vm"))
-    if not (work / "root.img").exists():
-        subprocess.run([HERE / "image"], env={**os.environ, "WORK": str(work)}, check=True)
-    return work
+    folder = work / architecture
+    if not (folder / "root.img").exists():
+        subprocess.run([HERE / "image", architecture], env={**os.environ, "WORK": str(work)}, check=True)
+    return folder
 
 
 def discs(folder, package, films, size):

@@ -64,17 +64,26 @@ class Board(Guest):
         self.qemu.wait()
 
 
-def x86(image, folder):
-    """The command of a PC with a screen and USB: kernel from `image`; discs, share and console.log in `folder`."""
+# By Debian's names of the architectures: the emulator with its machine, the screen's card, and what the kernel is told.
+MACHINES = {
+    "amd64": (["qemu-system-x86_64", "-machine", "q35", "-cpu", "max"], "virtio-vga",
+              "console=ttyS0 tsc=reliable no_timer_check"),
+    # The processor of the Raspberry Pi 5; that of the Jetson Orin is its sister.
+    "arm64": (["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"], "virtio-gpu-pci", "console=ttyAMA0"),
+}
+
+
+def machine(architecture, image, folder):
+    """The command of a board with a screen and USB: kernel from `image`; discs, share and console.log in `folder`."""
+    emulator, screen, told = MACHINES[architecture]
     return [
-        "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+        *emulator, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024",
         "-nodefaults", "-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append",
-        "console=ttyS0 root=/dev/vda quiet mitigations=off tsc=reliable no_timer_check vt.global_cursor_default=0 "
-        "agent=/dev/virtio-ports/agent",
+        f"{told} root=/dev/vda quiet mitigations=off vt.global_cursor_default=0 agent=/dev/virtio-ports/agent",
         "-serial", f"file:{folder}/console.log",
         "-drive", f"file={folder}/root.img,format=raw,if=virtio,cache=writeback",
         "-drive", f"file={folder}/state.img,format=raw,if=virtio,cache=writeback",
         "-fsdev", f"local,id=host,path={folder}/share,security_model=none,readonly=on",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
-        "-device", "virtio-vga,xres=800,yres=480", "-device", "qemu-xhci,id=usb",
+        "-device", f"{screen},xres=800,yres=480", "-device", "qemu-xhci,id=usb",
         "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]
