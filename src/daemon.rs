@@ -51,8 +51,6 @@ use tidying::Tidying;
 
 /// Events that wait for the loop; who sends one more waits until there is room.
 const MOST_EVENTS: usize = 1_024;
-/// What to do about a stick that was not served to the end.
-const STICK_ADVICE: &str = "nothing on it was changed; put it in again, or another one";
 
 /// Everything that reaches the loop from other threads.
 #[derive(Debug)]
@@ -71,8 +69,13 @@ enum Event {
     Button(Result<(), String>),
     /// The board has another warning than before.
     Board,
-    /// A stick was served, or could not be served to the end; without one, all is well.
-    Stick(Result<(), String>),
+    /// A stick was put in or pulled.
+    Stick {
+        /// It is still there.
+        is_in: bool,
+        /// Whether the last stick was served to its end, or why not.
+        served: Result<(), String>,
+    },
     /// The rows up to this one are on a stick.
     Exported(i64),
     /// A stick offers a model that is newer than what this unit has read with; in words.
@@ -330,8 +333,7 @@ impl Daemon {
                 self.failed(Part::Button, wrong, "check its wires; films are taken by: chestlight capture");
             }
             Event::Board => self.resting = false,
-            Event::Stick(Ok(())) => self.mended(Part::Stick),
-            Event::Stick(Err(wrong)) => self.failed(Part::Stick, wrong, STICK_ADVICE),
+            Event::Stick { is_in, served } => self.stick_is(is_in, served),
             Event::Exported(last) => {
                 let noted = self.journal.note(
                     journal::Event::Exported,

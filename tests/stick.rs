@@ -160,10 +160,12 @@ fn a_stick_that_is_pulled_while_films_are_taken_costs_no_film_and_goes_on_when_i
         let gone = site.log().matches("no stick is there").count();
         stick.pull();
         site.wait_until(|| site.log().matches("no stick is there").count() > gone);
+        unit.wait_for("ready, but CHECK");
     }
     assert!(stick.plug());
     site.wait_until(|| site.rows().len() == films.len());
     site.wait_until_settled();
+    unit.wait_until_ready();
     unit.stop();
     let films: Vec<(&str, &[u8])> = films.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
     site.assert_at_rest(&films);

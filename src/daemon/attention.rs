@@ -16,6 +16,8 @@ const CLOCK_ADVICE: &str = "set it: sudo chestlight clock set 'YYYY-MM-DD HH:MM'
 const DRIFT_ADVICE: &str = "see: chestlight log drift";
 /// What to do about a model that a stick offers.
 const OFFER_ADVICE: &str = "to use it: chestlight model install, then activate (docs/models.md)";
+/// What to do about a stick that was not served to its end.
+pub(super) const STICK_ADVICE: &str = "nothing on it was changed; put it in again, or another one";
 
 /// What is open.
 pub(super) struct Attention {
@@ -25,6 +27,8 @@ pub(super) struct Attention {
     behind: Option<String>,
     /// The version of a model that a stick has offered, and what it is.
     offered: Option<(u64, String)>,
+    /// Why the last stick was not served to its end.
+    unserved: Option<String>,
     /// The journal's last word on the films is that they are unlike the model's.
     drifts: bool,
 }
@@ -32,7 +36,8 @@ pub(super) struct Attention {
 impl Attention {
     /// What is open at the start.
     pub(super) fn new(journal: &Journal) -> Result<Self, JournalError> {
-        Ok(Self { begun: journal.unacknowledged()?, behind: None, offered: None, drifts: journal.drifts()? })
+        let (begun, drifts) = (journal.unacknowledged()?, journal.drifts()?);
+        Ok(Self { begun, behind: None, offered: None, unserved: None, drifts })
     }
 
     /// A film says when it was made.
@@ -45,6 +50,13 @@ impl Attention {
     /// A stick offers a model.
     pub(super) fn is_offered(&mut self, version: u64, model: String) {
         self.offered = Some((version, model));
+    }
+
+    /// A stick was pulled that was not served to its end, or it is in again, or another one was. Whether that is news.
+    pub(super) fn is_unserved(&mut self, wrong: Option<String>) -> bool {
+        let is_news = self.unserved != wrong;
+        self.unserved = wrong;
+        is_news
     }
 
     /// Notes when the last readings leave their bands, and when they are back.
@@ -93,6 +105,7 @@ impl Attention {
         let behind = self.behind.clone().map(|wrong| warning(wrong, CLOCK_ADVICE));
         let unusual = drift.map(|wrong| warning(wrong, DRIFT_ADVICE));
         let offered = self.offered.clone().map(|(_, model)| warning(model, OFFER_ADVICE));
-        [begun, behind, unusual, offered].into_iter().flatten().collect()
+        let unserved = self.unserved.clone().map(|wrong| warning(wrong, STICK_ADVICE));
+        [begun, behind, unserved, unusual, offered].into_iter().flatten().collect()
     }
 }

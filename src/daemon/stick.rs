@@ -53,16 +53,23 @@ impl Sticks {
 
 impl Attendant {
     fn run(&self, ended: &Receiver<()>) {
-        let mut served = None;
+        let folder = &self.stick.folder;
+        let (mut seen, mut served) = (None, Ok(()));
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            let mounted = stick::mounted(&self.stick.folder);
-            if mounted == served {
+            let mounted = stick::mounted(folder);
+            if mounted == seen {
                 continue;
             }
-            served = mounted;
-            let told = if mounted.is_some() { self.serve(ended) } else { Ok(()) };
-            log::debug!("{}", if mounted.is_some() { "a stick was served" } else { "no stick is there" });
-            self.tell(Event::Stick(told));
+            if mounted.is_some() {
+                served = self.serve(ended);
+                log::debug!("a stick was served");
+            }
+            // One that was pulled meanwhile may be back before the next look, under the same number.
+            seen = mounted.filter(|device| stick::mounted(folder) == Some(*device));
+            if seen.is_none() {
+                log::debug!("no stick is there");
+            }
+            self.tell(Event::Stick { is_in: seen.is_some(), served: served.clone() });
         }
     }
 

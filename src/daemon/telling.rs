@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::attention::STICK_ADVICE;
 use super::{Daemon, camera};
 use crate::choose::Chosen;
 use crate::config::Gpu;
@@ -111,6 +112,19 @@ impl Daemon {
             Err(wrong) => {
                 self.failed(Part::Camera, wrong, "check the camera and its cable; films in the inbox are read")
             }
+        }
+    }
+
+    /// What a stick that is in does not give or take is a fault. Once it is out there is nothing to mend, and the unit works:
+    /// somebody should put it in again, and nobody may have looked while it was pulled.
+    pub(super) fn stick_is(&mut self, is_in: bool, served: Result<(), String>) {
+        let wrong = served.err();
+        if self.attention.is_unserved(wrong.clone().filter(|_| !is_in)) {
+            self.resting = false;
+        }
+        match wrong.filter(|_| is_in) {
+            Some(wrong) => self.failed(Part::Stick, wrong, STICK_ADVICE),
+            None => self.mended(Part::Stick),
         }
     }
 

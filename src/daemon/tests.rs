@@ -186,3 +186,25 @@ fn a_film_that_is_put_in_again_is_told_and_not_read_again() {
     assert_eq!(unit.files("refused"), 2, "the film and its reason, once");
     unit.stop();
 }
+
+#[test]
+fn what_is_wrong_with_a_stick_is_a_fault_while_it_is_in_and_to_be_looked_at_until_one_is_served_to_its_end() {
+    let unit = start(|_| {});
+    unit.wait_for(|status| *status == Status::Ready);
+    let stick = |is_in, served: Result<(), &str>| {
+        unit.handle.send(Event::Stick { is_in, served: served.map_err(str::to_owned) });
+        unit.told.recv_timeout(Duration::from_secs(60)).unwrap()
+    };
+    let is_check = |status: Status, word: &str| matches!(status, Status::Warning { wrong, .. } if wrong.contains(word));
+    assert!(is_check(stick(false, Err("pulled")), "pulled"));
+    unit.put_in("a.png");
+    unit.wait_for(is_recorded);
+    assert!(
+        is_check(unit.told.recv_timeout(Duration::from_secs(60)).unwrap(), "pulled"),
+        "a film does not wipe it away"
+    );
+    assert!(matches!(stick(true, Err("a film stays on it")), Status::Fault { wrong, .. } if wrong.contains("stays")));
+    assert!(is_check(stick(false, Err("a film stays on it")), "stays"));
+    assert_eq!(stick(true, Ok(())), Status::Ready);
+    unit.stop();
+}
