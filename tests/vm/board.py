@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
+import sensors
 from guest import Guest
 
 
@@ -54,6 +56,11 @@ class Board(Guest):
             if "return" in answer:
                 return answer["return"]
 
+    def wait_for(self, event):
+        """Waits until the monitor tells of this event; those that came while it was given orders count for nothing."""
+        while json.loads(self.monitor.readline()).get("event") != event:
+            pass
+
     def screen(self, path):
         """Writes what the screen shows to `path` as a PPM."""
         self.order("screendump", filename=path)
@@ -67,7 +74,7 @@ class Board(Guest):
 # By Debian's names of the architectures: the emulator with its machine, the screen's card, and what the kernel is told.
 MACHINES = {
     "amd64": (["qemu-system-x86_64", "-machine", "q35", "-cpu", "max"], "virtio-vga",
-              "console=ttyS0 tsc=reliable no_timer_check"),
+              "console=ttyS0 clocksource=hpet no_timer_check"),
     # The processor of the Raspberry Pi 5; that of the Jetson Orin is its sister.
     "arm64": (["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a76"], "virtio-gpu-pci", "console=ttyAMA0"),
 }
@@ -76,6 +83,10 @@ MACHINES = {
 def machine(architecture, image, folder):
     """The command of a board with a screen and USB: kernel from `image`; discs, share and console.log in `folder`."""
     emulator, screen, told = MACHINES[architecture]
+    if architecture == "amd64":
+        table = Path(folder, "sensors.aml")
+        table.write_bytes(sensors.table())
+        emulator = [*emulator, "-acpitable", f"sig=SSDT,rev=2,data={table}"]
     return [
         *emulator, "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024",
         "-nodefaults", "-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd", "-append",
@@ -86,4 +97,4 @@ def machine(architecture, image, folder):
         "-fsdev", f"local,id=host,path={folder}/share,security_model=none,readonly=on",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
         "-device", f"{screen},xres=800,yres=480", "-device", "qemu-xhci,id=usb",
-        "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]
+        "-device", "i6300esb", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"]

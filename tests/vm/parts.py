@@ -7,7 +7,7 @@ from pathlib import Path
 import lamps
 import picture
 from shown import SHOWN
-from unit import CONFIG
+from unit import FOLDER
 
 PARTS = """
 [lamps]
@@ -23,6 +23,19 @@ max_megapixels = 1
 settle_frames = 2
 button = { chip = "panel", line = "BUTTON" }
 """
+
+
+# What `chestlight screens` draws beside a plate: the bars of the classes, their track, and the ground.
+BARS = {name: SHOWN[verdict].plate for name, verdict in
+        (("normal", "Normal"), ("bacterial", "BacterialPneumonia"), ("covid19", "Covid19Pneumonia"))}
+TRACK, GROUND = (27, 34, 43), (10, 14, 19)
+
+
+def over_film(sheet):
+    """The second of the two films on a sheet of the archive: that under its heat map."""
+    edge, head, foot, scale = 24, 64, 52, 22 + 96
+    width = (len(sheet[0]) - 4 * edge - scale) // 2
+    return [row[2 * edge + width:][:width] for row in sheet[head:-foot]]
 
 
 class Parts:
@@ -80,8 +93,29 @@ class Parts:
         """A film in the folder is a row, and then lamps and screen say what the row says."""
         row = self.unit.read(f"shown-{film}", film)
         shown = SHOWN[row["verdict"]]
-        return f"row {row['seq']}, {row['verdict']}; {self.lamps_tell(shown.words)}; " \
-               f"{self.screen_shows(shown.screen, shown.plate)}"
+        told = f"{self.lamps_tell(shown.words)}; {self.screen_shows(shown.screen, shown.plate)}"
+        return f"row {row['seq']}, {row['verdict']}; {told}, {self.beside_plate(row)}"
+
+    def beside_plate(self, row):
+        """The bars are as long as the row's probabilities, and the film is that of its heat map in the archive."""
+        shown = SHOWN[row["verdict"]]
+        seen = picture.ppm(self.folder / f"{shown.screen}.ppm")
+        _, bottom, left, right = picture.plate_at(seen, shown.plate)
+        bars = picture.bars([line[left:right] for line in seen[bottom:]], BARS.values(), TRACK, GROUND)
+        whole = max(length for *_, length in bars)
+        for (name, colour), (filled, thick, _) in zip(BARS.items(), bars):
+            wanted = max(round(row["probabilities"][name] * whole), thick)
+            if abs(filled - wanted) > 1:
+                raise AssertionError(f"the bar {name} has {filled} of {whole} pixels, not {wanted}")
+        sheet = self.folder / "heatmap.png"
+        archived = f"{FOLDER}/state/archive/{row['seq']:06}-*.heatmap.png"
+        self.unit.until(f"ls {archived}", 60)
+        sheet.write_bytes(base64.b64decode(self.unit.must(f"base64 -w 0 {archived}")))
+        film = picture.box(seen, GROUND, 0, left)
+        wanted = picture.smaller(over_film(picture.png(sheet)), len(film[0]), len(film))
+        if film != wanted:
+            raise AssertionError(f"the film in {shown.screen}.ppm is not that of {sheet}")
+        return f"bars to 1 of {whole} pixels, all {len(film) * len(film[0])} pixels of the film under its heat map"
 
     def button(self):
         """A press takes a film of the camera."""

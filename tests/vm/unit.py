@@ -6,6 +6,8 @@ import time
 FOLDER = "/var/lib/chestlight"
 INBOX = f"{FOLDER}/inbox"
 CONFIG = "/etc/chestlight/chestlight.toml"
+# What the package brings for whoever needs it.
+SHARED = "/usr/share/chestlight/systemd"
 LOG = "runuser -u chestlight -- chestlight log"
 
 
@@ -42,8 +44,8 @@ class Unit:
         return self.row_of(name, seconds)
 
     def put(self, name, film="film.png"):
-        self.must(f"cp /host/{film} /tmp/{name} && printf {name} >> /tmp/{name} && chmod 644 /tmp/{name} && "
-                  f"mv /tmp/{name} {INBOX}/{name}")
+        self.must(f"cp /host/{film} /run/{name} && printf {name} >> /run/{name} && chmod 644 /run/{name} && "
+                  f"mv /run/{name} {INBOX}/{name}")
 
     def row_of(self, name, seconds=180):
         found = self.until(f"{LOG} export --config {CONFIG} --jsonl | grep -F {name}", seconds)
