@@ -23,13 +23,6 @@ pub(crate) struct Rounding {
     pub bounds: Bounds,
 }
 
-impl Rounding {
-    /// For how many panels there are numbers.
-    pub fn panels(&self) -> Option<usize> {
-        (self.bias.len() == self.scale.len()).then_some(self.bias.len())
-    }
-}
-
 /// The bytes that an output may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bounds {

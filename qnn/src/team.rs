@@ -1,5 +1,6 @@
 //! The threads that share the work of one network.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,6 +78,19 @@ impl Team {
             let pieces = out.par_chunks_mut(units * unit).enumerate();
             pieces.try_for_each(|(piece, out)| work(piece * units, out))
         })
+    }
+
+    /// Splits `count` things into as many runs as there are threads, and gives what `work` makes of each, in their order.
+    pub(crate) fn share<R: Send>(
+        &self,
+        count: usize,
+        work: impl Fn(Range<usize>) -> Result<R, Misfit> + Sync,
+    ) -> Result<Vec<R>, Misfit> {
+        let Some(pool) = &self.pool else { return Ok(vec![work(0..count)?]) };
+        let threads = pool.current_num_threads();
+        let start = |run: usize| count * run / threads;
+        let runs: Vec<_> = (0..threads).map(|run| start(run)..start(run + 1)).filter(|run| !run.is_empty()).collect();
+        pool.install(|| runs.into_par_iter().map(&work).collect())
     }
 }
 

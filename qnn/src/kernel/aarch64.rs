@@ -15,8 +15,8 @@ macro_rules! kernels {
         pub(in crate::kernel) fn dense(block: &mut Block<'_>) {
             let steps = block.taps * block.depth;
             for panel in 0..block.stride.div_ceil(PANEL) {
-                let lines = &block.weights[panel * steps..][..steps];
-                let mut bias = block.rounding.bias[panel];
+                let lines = &block.panels.lines[panel * steps..][..steps];
+                let mut bias = block.panels.bias[panel];
                 if SHIFT != 0 {
                     // What was taken from every byte comes back here.
                     for (four, bias) in (0..PANEL).zip(&mut bias.0) {
@@ -36,7 +36,7 @@ macro_rules! kernels {
         #[target_feature(enable = $features)]
         fn tile<const PIXELS: usize>(block: &mut Block<'_>, panel: usize, pixel: usize, bias: &Lanes<i32>) {
             let steps = block.taps * block.depth;
-            let lines = block.weights[panel * steps..][..steps].as_ptr();
+            let lines = block.panels.lines[panel * steps..][..steps].as_ptr();
             // SAFETY: all bits zero are vectors of zeros.
             let mut sums = [unsafe { std::mem::zeroed::<Sums>() }; PIXELS];
             for tap in 0..block.taps {
@@ -64,7 +64,7 @@ macro_rules! kernels {
                 let sums = gather(sums);
                 // SAFETY: a panel's biases are four vectors of four numbers.
                 let sums = [0, 1, 2, 3].map(|at| unsafe { vaddq_s32(sums[at], vld1q_s32(bias.0.as_ptr().add(4 * at))) });
-                let bytes = packed(block.rounding.bounds, &sums, &block.rounding.scale[panel]);
+                let bytes = packed(block.panels.bounds, &sums, &block.panels.scale[panel]);
                 store(bytes, &mut block.out[(pixel + number) * block.stride + from..][..channels]);
             }
         }

@@ -8,12 +8,12 @@ use super::{Block, Bounds, Strip, Sum, scalar};
 
 #[target_feature(enable = "avx2")]
 pub(super) fn dense(block: &mut Block<'_>) {
-    if block.pairs_fit { pairs::dense(block) } else { words::dense(block) }
+    if block.panels.pairs_fit { pairs::dense(block) } else { words::dense(block) }
 }
 
 #[target_feature(enable = "avx2")]
 pub(super) fn depthwise(strip: &mut Strip<'_>) {
-    if strip.pairs_fit { pairs::depthwise(strip) } else { words::depthwise(strip) }
+    if strip.panels.pairs_fit { pairs::depthwise(strip) } else { words::depthwise(strip) }
 }
 
 #[target_feature(enable = "avx2")]

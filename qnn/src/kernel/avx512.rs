@@ -96,11 +96,11 @@ features! {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn tile<const PIXELS: usize, const PANELS: usize>(block: &mut Block<'_>, panel: usize, pixel: usize) {
     let steps = block.taps * block.depth;
-    let lines: [&[Line]; PANELS] = std::array::from_fn(|at| &block.weights[(panel + at) * steps..][..steps]);
+    let lines: [&[Line]; PANELS] = std::array::from_fn(|at| &block.panels.lines[(panel + at) * steps..][..steps]);
     let lines = lines.map(<[Line]>::as_ptr);
     // SAFETY: the bias of a panel is 64 bytes.
     let bias: [__m512i; PANELS] =
-        std::array::from_fn(|at| unsafe { _mm512_load_si512((&raw const block.rounding.bias[panel + at]).cast()) });
+        std::array::from_fn(|at| unsafe { _mm512_load_si512((&raw const block.panels.bias[panel + at]).cast()) });
     let mut sums = [bias; PIXELS];
     for tap in 0..block.taps {
         let offsets = &block.offsets[tap * block.pixels() + pixel..][..PIXELS];
@@ -151,7 +151,7 @@ fn tile<const PIXELS: usize, const PANELS: usize>(block: &mut Block<'_>, panel: 
     }
     // SAFETY: the scales of a panel are 64 bytes.
     let scale: [__m512; PANELS] =
-        std::array::from_fn(|at| unsafe { _mm512_load_ps((&raw const block.rounding.scale[panel + at]).cast()) });
+        std::array::from_fn(|at| unsafe { _mm512_load_ps((&raw const block.panels.scale[panel + at]).cast()) });
     let channels = block.stride - panel * PANEL;
     let masks: [__mmask16; PANELS] = std::array::from_fn(|at| match channels - at * PANEL {
         channels @ 0..PANEL => (1 << channels) - 1,
@@ -168,7 +168,7 @@ fn tile<const PIXELS: usize, const PANELS: usize>(block: &mut Block<'_>, panel: 
             // Beyond the last register nothing is stored: any other may stand for it.
             let at = [0, 1, 2, 3].map(|quarter| (4 * FOUR + quarter).min(registers - 1));
             let sums = at.map(|at| sums[at / PANELS][at % PANELS]);
-            let bytes = bytes_of(block.rounding.bounds, sums, at.map(|at| scale[at % PANELS]));
+            let bytes = bytes_of(block.panels.bounds, sums, at.map(|at| scale[at % PANELS]));
             let bytes = _mm512_permutexvar_epi32(order, bytes);
             let to = |at: usize| out.wrapping_add(at / PANELS * block.stride + at % PANELS * PANEL);
             // SAFETY: a pixel has all channels of the panels where they are whole; elsewhere masks let through no more
@@ -246,10 +246,10 @@ features! {
             let ordered = |lines: [*const Line; 4]| transposed(lines.map(load));
             let mut weights = [[_mm512_setzero_si512(); 4]; GROUPS];
             for (group, weights) in weights.iter_mut().enumerate().take(groups) {
-                *weights = ordered([0, 1, 2, 3].map(|at| &raw const strip.weights[panel(at) * groups + group]));
+                *weights = ordered([0, 1, 2, 3].map(|at| &raw const strip.panels.lines[panel(at) * groups + group]));
             }
-            let bias = ordered([0, 1, 2, 3].map(|at| (&raw const strip.rounding.bias[panel(at)]).cast()));
-            let scale = ordered([0, 1, 2, 3].map(|at| (&raw const strip.rounding.scale[panel(at)]).cast()));
+            let bias = ordered([0, 1, 2, 3].map(|at| (&raw const strip.panels.bias[panel(at)]).cast()));
+            let scale = ordered([0, 1, 2, 3].map(|at| (&raw const strip.panels.scale[panel(at)]).cast()));
             let numbers = (&weights, bias, scale.map(|scale| _mm512_castsi512_ps(scale)));
             for row in 0..strip.rows() {
                 for (pixel, size) in tiles(width, 4) {
@@ -319,7 +319,7 @@ fn run<const PIXELS: usize, const WINDOW: usize, const STRIDE: usize>(
         }
     });
     for (number, sums) in sums.iter().enumerate() {
-        let bytes = bytes_of(strip.rounding.bounds, *sums, scale);
+        let bytes = bytes_of(strip.panels.bounds, *sums, scale);
         let pixel = row * strip.walk.width + pixel + number;
         let out = &mut strip.out[pixel * strip.stride + from..][..channels];
         // SAFETY: the mask lets through as many bytes as `out` has.

@@ -26,7 +26,9 @@ mod ymm;
 
 pub use dispatch::Kernel;
 
-use crate::rounding::{Bounds, PANEL, Rounding};
+use std::ops::Range;
+
+use crate::rounding::{Bounds, Lanes, PANEL, Rounding};
 
 /// Weights of a panel's channels for four inputs, `[channel][input]`, aligned for the widest vector unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,24 +39,72 @@ impl Line {
     pub const ZERO: Self = Self([0; 4 * PANEL]);
 }
 
-/// The weights of a layer as the kernels read them.
+/// The weights of a layer as the kernels read them, panel by panel, and what becomes of the sums.
 #[derive(Debug)]
 pub(crate) struct Packed {
     lines: Vec<Line>,
     /// Whether the products of two neighbours with any two bytes always add up to no more than 16 bits hold, as those
     /// of weights of 7 bits do.
     pairs_fit: bool,
+    rounding: Rounding,
 }
 
 impl Packed {
-    pub fn new(lines: Vec<Line>) -> Self {
+    pub fn new(lines: Vec<Line>, rounding: Rounding) -> Self {
         let fits = |[one, other]: &[i8; 2]| {
             let [one, other] = [one, other].map(|weight| i32::from(*weight));
             255 * (one.max(0) + other.max(0)) <= i32::from(i16::MAX)
                 && 255 * (one.min(0) + other.min(0)) >= i32::from(i16::MIN)
         };
         let pairs_fit = lines.iter().all(|line| line.0.as_chunks::<2>().0.iter().all(fits));
-        Self { lines, pairs_fit }
+        Self { lines, pairs_fit, rounding }
+    }
+
+    /// All panels.
+    pub fn all(&self) -> Panels<'_> {
+        let Rounding { bias, scale, bounds } = &self.rounding;
+        Panels { lines: &self.lines, pairs_fit: self.pairs_fit, bias, scale, bounds: *bounds }
+    }
+
+    /// Some panels; nothing where there are no such ones.
+    pub fn panels(&self, panels: Range<usize>) -> Option<Panels<'_>> {
+        let all = self.all();
+        let each = all.lines.len() / all.bias.len().max(1);
+        Some(Panels {
+            lines: all.lines.get(panels.start * each..panels.end * each)?,
+            bias: all.bias.get(panels.clone())?,
+            scale: all.scale.get(panels)?,
+            ..all
+        })
+    }
+
+    /// Bytes of the weights.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.lines.as_slice())
+    }
+}
+
+/// Some of a layer's panels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels<'a> {
+    lines: &'a [Line],
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2 alone adds pairs"))]
+    pairs_fit: bool,
+    bias: &'a [Lanes<i32>],
+    scale: &'a [Lanes<f32>],
+    bounds: Bounds,
+}
+
+impl Panels<'_> {
+    /// The byte that means 0.
+    pub fn zero_point(&self) -> u8 {
+        self.bounds.zero_point
+    }
+
+    /// Whether there are as many as `stride` channels take, each of `lines`.
+    fn fit(&self, stride: usize, lines: usize) -> bool {
+        let panels = stride.div_ceil(PANEL);
+        self.lines.len() == panels * lines && self.bias.len() == panels && self.scale.len() == panels
     }
 }
 
@@ -73,10 +123,7 @@ pub(crate) struct Block<'a> {
     taps: usize,
     offsets: &'a [u32],
     depth: usize,
-    weights: &'a [Line],
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2 alone adds pairs"))]
-    pairs_fit: bool,
-    rounding: &'a Rounding,
+    panels: Panels<'a>,
     stride: usize,
     out: &'a mut [u8],
 }
@@ -85,34 +132,22 @@ impl<'a> Block<'a> {
     /// Nothing where the parts do not fit together.
     ///
     /// `offsets` says for every tap and pixel, `[tap][pixel]`, where in `x` the pixel starts under that tap; `depth`
-    /// groups of four channels are read from there. `weights` are `[panel][tap][group]`. Every pixel of `out` has
-    /// `stride` bytes.
+    /// groups of four channels are read from there. A panel's lines are `[tap][group]`. Every pixel of `out` has `stride`
+    /// bytes.
     pub fn new(
         x: &'a [u8],
         (taps, offsets): (usize, &'a [u32]),
         depth: usize,
-        (weights, rounding): (&'a Packed, &'a Rounding),
+        panels: Panels<'a>,
         stride: usize,
         out: &'a mut [u8],
     ) -> Option<Self> {
-        let panels = stride.div_ceil(PANEL);
         let pixels = whole(out, stride)?;
         let fits = taps > 0
             && offsets.len() == taps * pixels
-            && weights.lines.len() == panels * taps * depth
-            && rounding.panels() == Some(panels)
+            && panels.fit(stride, taps * depth)
             && readable(x, offsets, 4 * depth);
-        fits.then_some(Self {
-            x,
-            taps,
-            offsets,
-            depth,
-            weights: &weights.lines,
-            pairs_fit: weights.pairs_fit,
-            rounding,
-            stride,
-            out,
-        })
+        fits.then_some(Self { x, taps, offsets, depth, panels, stride, out })
     }
 
     fn pixels(&self) -> usize {
@@ -154,10 +189,7 @@ pub(crate) struct Strip<'a> {
     x: &'a [u8],
     walk: Walk,
     offsets: &'a [u32],
-    weights: &'a [Line],
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 adds pairs in 16 bits"))]
-    pairs_fit: bool,
-    rounding: &'a Rounding,
+    panels: Panels<'a>,
     stride: usize,
     out: &'a mut [u8],
 }
@@ -166,26 +198,23 @@ impl<'a> Strip<'a> {
     /// Nothing where the parts do not fit together.
     ///
     /// `offsets` says for every row of the output, row of the window and column, `[row][row][column]`, where in `x` the
-    /// pixel starts; as many bytes are read from there as are written. `weights` are `[panel][column][four rows]` of
-    /// the window, where a line holds `[channel][row]`.
+    /// pixel starts; as many bytes are read from there as are written. A panel's lines are `[column][four rows]` of
+    /// the window, and a line holds `[channel][row]`.
     pub fn new(
         x: &'a [u8],
         (walk, offsets): (Walk, &'a [u32]),
-        (weights, rounding): (&'a Packed, &'a Rounding),
+        panels: Panels<'a>,
         stride: usize,
         out: &'a mut [u8],
     ) -> Option<Self> {
-        let panels = stride.div_ceil(PANEL);
         let pixels = whole(out, stride)?;
         let [height, width] = walk.window;
         let fits = height * width * walk.width > 0
             && pixels.is_multiple_of(walk.width)
             && offsets.len() == pixels / walk.width * height * walk.columns()
-            && weights.lines.len() == panels * width * walk.quads()
-            && rounding.panels() == Some(panels)
+            && panels.fit(stride, width * walk.quads())
             && readable(x, offsets, stride);
-        let (weights, pairs_fit) = (weights.lines.as_slice(), weights.pairs_fit);
-        fits.then_some(Self { x, walk, offsets, weights, pairs_fit, rounding, stride, out })
+        fits.then_some(Self { x, walk, offsets, panels, stride, out })
     }
 
     fn rows(&self) -> usize {

@@ -35,12 +35,11 @@ pub(super) fn depthwise(strip: &mut Strip<'_>) {
     for panel in 0..strip.stride.div_ceil(PANEL) {
         let from = panel * PANEL;
         let channels = (strip.stride - from).min(PANEL);
-        let lines = &strip.weights[panel * width * quads..][..width * quads];
+        let lines = &strip.panels.lines[panel * width * quads..][..width * quads];
         for (row, pixel) in (0..strip.rows()).flat_map(|row| (0..pixels).map(move |pixel| (row, pixel))) {
             let offsets = &strip.offsets[row * height * columns..][..height * columns];
             // SAFETY: a panel's biases are four vectors of four numbers.
-            let mut sums =
-                [0, 1, 2, 3].map(|at| unsafe { vld1q_s32(strip.rounding.bias[panel].0.as_ptr().add(4 * at)) });
+            let mut sums = [0, 1, 2, 3].map(|at| unsafe { vld1q_s32(strip.panels.bias[panel].0.as_ptr().add(4 * at)) });
             for (number, line) in lines.iter().enumerate() {
                 let column = pixel * stride + number / quads * dilation;
                 // SAFETY: a line is 64 bytes; this splits them by row of the window.
@@ -55,7 +54,7 @@ pub(super) fn depthwise(strip: &mut Strip<'_>) {
                     sums[3] = vmlal_high_s16(sums[3], high, weights[1]);
                 }
             }
-            let bytes = packed(strip.rounding.bounds, &sums, &strip.rounding.scale[panel]);
+            let bytes = packed(strip.panels.bounds, &sums, &strip.panels.scale[panel]);
             let out = (row * pixels + pixel) * strip.stride + from;
             store(bytes, &mut strip.out[out..][..channels]);
         }

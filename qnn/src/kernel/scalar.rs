@@ -10,18 +10,18 @@ pub(super) fn dense(block: &mut Block<'_>) {
     let steps = block.taps * block.depth;
     for (pixel, out) in block.out.chunks_exact_mut(block.stride).enumerate() {
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let mut sums = block.rounding.bias[panel].0;
+            let mut sums = block.panels.bias[panel].0;
             for tap in 0..block.taps {
                 let from = block.offsets[tap * pixels + pixel] as usize;
                 let x = &block.x[from..from + 4 * block.depth];
-                let lines = &block.weights[panel * steps + tap * block.depth..][..block.depth];
+                let lines = &block.panels.lines[panel * steps + tap * block.depth..][..block.depth];
                 for (x, line) in x.as_chunks::<4>().0.iter().zip(lines) {
                     for (sum, weights) in sums.iter_mut().zip(line.0.as_chunks::<4>().0) {
                         *sum = sum.wrapping_add(dot(x, weights));
                     }
                 }
             }
-            finish(block.rounding.bounds, &sums, &block.rounding.scale[panel].0, out);
+            finish(block.panels.bounds, &sums, &block.panels.scale[panel].0, out);
         }
     }
 }
@@ -32,16 +32,16 @@ pub(super) fn depthwise(strip: &mut Strip<'_>) {
     for (number, out) in strip.out.chunks_exact_mut(strip.stride).enumerate() {
         let (row, pixel) = (number / pixels, number % pixels);
         for (panel, out) in out.chunks_mut(PANEL).enumerate() {
-            let mut sums = strip.rounding.bias[panel].0;
+            let mut sums = strip.panels.bias[panel].0;
             for (down, across) in (0..height).flat_map(|down| (0..width).map(move |across| (down, across))) {
                 let column = pixel * stride + across * dilation;
                 let from = strip.offsets[(row * height + down) * columns + column] as usize + panel * PANEL;
-                let line = &strip.weights[(panel * width + across) * quads + down / 4].0;
+                let line = &strip.panels.lines[(panel * width + across) * quads + down / 4].0;
                 for (channel, (sum, x)) in sums.iter_mut().zip(&strip.x[from..from + out.len()]).enumerate() {
                     *sum = sum.wrapping_add(i32::from(*x) * i32::from(line[4 * channel + down % 4]));
                 }
             }
-            finish(strip.rounding.bounds, &sums, &strip.rounding.scale[panel].0, out);
+            finish(strip.panels.bounds, &sums, &strip.panels.scale[panel].0, out);
         }
     }
 }

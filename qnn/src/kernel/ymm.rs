@@ -25,8 +25,8 @@ macro_rules! kernels {
         #[target_feature(enable = $features)]
         fn tile<const PIXELS: usize>(block: &mut Block<'_>, panel: usize, pixel: usize) {
             let steps = block.taps * block.depth;
-            let lines = block.weights[panel * steps..][..steps].as_ptr();
-            let mut sums = [halves(&block.rounding.bias[panel]); PIXELS];
+            let lines = block.panels.lines[panel * steps..][..steps].as_ptr();
+            let mut sums = [halves(&block.panels.bias[panel]); PIXELS];
             for tap in 0..block.taps {
                 let offsets = &block.offsets[tap * block.pixels() + pixel..][..PIXELS];
                 let x: [*const u8; PIXELS] =
@@ -46,11 +46,11 @@ macro_rules! kernels {
                     }
                 }
             }
-            let scale = scales(&block.rounding.scale[panel]);
+            let scale = scales(&block.panels.scale[panel]);
             let from = panel * PANEL;
             let channels = (block.stride - from).min(PANEL);
             for (number, sums) in sums.iter().enumerate() {
-                let bytes = packed(block.rounding.bounds, sums, &scale);
+                let bytes = packed(block.panels.bounds, sums, &scale);
                 store(bytes, &mut block.out[(pixel + number) * block.stride + from..][..channels]);
             }
         }
@@ -80,10 +80,10 @@ macro_rules! kernels {
             let Walk { window: [height, width], stride, .. } = strip.walk;
             let (columns, quads) = (strip.walk.columns(), strip.walk.quads());
             let offsets = &strip.offsets[row * height * columns..][..height * columns];
-            let lines = &strip.weights[panel * width * quads..][..width * quads];
+            let lines = &strip.panels.lines[panel * width * quads..][..width * quads];
             let from = panel * PANEL;
             let channels = (strip.stride - from).min(PANEL);
-            let mut sums = [halves(&strip.rounding.bias[panel]); PIXELS];
+            let mut sums = [halves(&strip.panels.bias[panel]); PIXELS];
             for under in 0..(PIXELS - 1) * stride + width {
                 let column = pixel * stride + under;
                 for quad in 0..quads {
@@ -106,9 +106,9 @@ macro_rules! kernels {
                     }
                 }
             }
-            let scale = scales(&strip.rounding.scale[panel]);
+            let scale = scales(&strip.panels.scale[panel]);
             for (number, sums) in sums.iter().enumerate() {
-                let bytes = packed(strip.rounding.bounds, sums, &scale);
+                let bytes = packed(strip.panels.bounds, sums, &scale);
                 let pixel = row * strip.walk.width + pixel + number;
                 store(bytes, &mut strip.out[pixel * strip.stride + from..][..channels]);
             }

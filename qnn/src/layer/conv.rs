@@ -1,7 +1,7 @@
 //! Convolutions and matrix products.
 
 use super::{Misfit, Reason, split};
-use crate::kernel::{Block, Kernel, Line, Packed, Strip, Walk};
+use crate::kernel::{Block, Kernel, Line, Packed, Panels, Strip, Walk};
 use crate::map::{Map, Steps};
 use crate::rounding::{Bounds, Lanes, PANEL, Rounding};
 use crate::team::Team;
@@ -133,7 +133,6 @@ pub(crate) struct Conv {
     /// The layer's input, where `input` is a copy of it with pixels around.
     bare: Option<Bare>,
     weights: Packed,
-    rounding: Rounding,
 }
 
 impl Conv {
@@ -230,7 +229,7 @@ impl Conv {
                 return Err(format!("the scale of output channel {channel} is not a number").into());
             }
         }
-        Ok(Self { input, output, window, depthwise, depth, bare: None, weights: Packed::new(weights), rounding })
+        Ok(Self { input, output, window, depthwise, depth, bare: None, weights: Packed::new(weights, rounding) })
     }
 
     /// The same layer with every row of the window as one tap. The weights lie in that order already.
@@ -260,28 +259,59 @@ impl Conv {
 
     pub fn run(&self, kernel: Kernel, team: &Team, x: &[u8], out: &mut [u8]) -> Result<(), Misfit> {
         let stride = self.output.stride();
-        let out = split(self.output, self.rounding.bounds.zero_point, out)?;
+        let all = self.weights.all();
+        let out = split(self.output, all.zero_point(), out)?;
         let copy = self.bare.as_ref().map(|bare| bare.padded(x, self.input)).transpose()?;
         let x = copy.as_deref().unwrap_or(x);
         if self.depthwise {
             let row = self.output.width * stride;
             return team.split(out, row, |first, out| self.rows(kernel, x, first, out));
         }
-        team.split(out, stride, |first, out| self.pixels(kernel, x, first, out))
+        // One of both all threads must read.
+        if team.threads() > 1 && self.weights.bytes() > self.input.bytes() {
+            return self.channels(kernel, team, x, out);
+        }
+        team.split(out, stride, |first, out| self.pixels(kernel, x, all, stride, first, out))
     }
 
-    /// Some pixels of a dense layer from `first` on.
-    fn pixels(&self, kernel: Kernel, x: &[u8], mut first: usize, out: &mut [u8]) -> Result<(), Misfit> {
-        let (input, output) = (self.input.stride(), self.output.stride());
-        let pixels = (BLOCK_BYTES / (input + output)).max(BLOCK_PIXELS);
+    /// All pixels of a dense layer, every thread some of their channels.
+    fn channels(&self, kernel: Kernel, team: &Team, x: &[u8], out: &mut [u8]) -> Result<(), Misfit> {
+        let stride = self.output.stride();
+        let parts = team.share(stride.div_ceil(PANEL), |panels| {
+            let width = (panels.end * PANEL).min(stride) - panels.start * PANEL;
+            let mut part = vec![0; self.output.pixels() * width];
+            let panels = self.weights.panels(panels).ok_or(Misfit)?;
+            self.pixels(kernel, x, panels, width, 0, &mut part)?;
+            Ok((width, part))
+        })?;
+        let mut from = 0;
+        for (width, part) in parts {
+            for (out, part) in out.chunks_exact_mut(stride).zip(part.chunks_exact(width)) {
+                out.get_mut(from..from + width).ok_or(Misfit)?.copy_from_slice(part);
+            }
+            from += width;
+        }
+        Ok(())
+    }
+
+    /// Some pixels of a dense layer from `first` on, `output` bytes of each.
+    fn pixels(
+        &self,
+        kernel: Kernel,
+        x: &[u8],
+        panels: Panels<'_>,
+        output: usize,
+        mut first: usize,
+        out: &mut [u8],
+    ) -> Result<(), Misfit> {
+        let pixels = (BLOCK_BYTES / (self.input.stride() + output)).max(BLOCK_PIXELS);
         let taps = self.window.taps();
         let mut offsets = Vec::with_capacity(taps * pixels);
         for out in out.chunks_mut(pixels * output) {
             offsets.clear();
             let count = out.len() / output;
             self.window.offsets((self.input, self.output), first, count, &mut offsets);
-            let weights = (&self.weights, &self.rounding);
-            let mut block = Block::new(x, (taps, &offsets), self.depth, weights, output, out).ok_or(Misfit)?;
+            let mut block = Block::new(x, (taps, &offsets), self.depth, panels, output, out).ok_or(Misfit)?;
             kernel.dense(&mut block);
             first += count;
         }
@@ -303,8 +333,8 @@ impl Conv {
             for (row, tap) in (first..first + count).flat_map(|row| (0..window[0]).map(move |tap| (row, tap))) {
                 columns.row(self.input, [tap, 0], row, 0..walk.columns(), &mut offsets);
             }
-            let weights = (&self.weights, &self.rounding);
-            let mut strip = Strip::new(x, (walk, &offsets), weights, self.output.stride(), out).ok_or(Misfit)?;
+            let panels = self.weights.all();
+            let mut strip = Strip::new(x, (walk, &offsets), panels, self.output.stride(), out).ok_or(Misfit)?;
             kernel.depthwise(&mut strip);
             first += count;
         }
