@@ -156,7 +156,7 @@ def images(count, seed):
         yield image
 
 
-def quantize(float_path, int8_path):
+def quantize(float_path, int8_path, weight_bits):
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Images(CalibrationDataReader):
@@ -175,6 +175,7 @@ def quantize(float_path, int8_path):
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
+        reduce_range=weight_bits == 7,
         extra_options={"WeightSymmetric": True},
     )
 
@@ -218,9 +219,10 @@ def milliseconds(text):
     return float(number) * {"ns": 1e-6, "µs": 1e-3, "ms": 1.0, "s": 1e3}[unit]
 
 
-def time_ours(program, path, threads, runs):
+def time_ours(program, path, threads, runs, kernel):
     """Median processor and wall milliseconds of chestlight-qnn and of tract."""
-    printed = subprocess.run([program, path, str(runs), str(threads)], check=True, capture_output=True, text=True).stdout
+    command = [program, path, str(runs), str(threads), *kernel]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     times = re.search(r"threads: (\S+) \(wall (\S+)\), tract (\S+) \(wall (\S+)\),", printed).groups()
     qnn, qnn_wall, tract, tract_wall = map(milliseconds, times)
     return {"chestlight-qnn": [qnn, qnn_wall], "tract": [tract, tract_wall]}
@@ -231,6 +233,8 @@ def main():
     parser.add_argument("--work", default="target/peers", help="folder for the networks")
     parser.add_argument("--program", default="target/release/examples/compare")
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--weight-bits", type=int, default=8, choices=[7, 8])
+    parser.add_argument("--kernel", nargs=1, default=[], help="of chestlight-qnn; the fastest by default")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=15, help="passes a round")
@@ -242,14 +246,16 @@ def main():
     os.makedirs(arguments.work, exist_ok=True)
     print(f"{'NETWORK':14} {'FILE':5} {'ENGINE':22} {'CPU, MS':>9} {'WALL, MS':>9}  QNN'S CPU TO IT")
     for name in arguments.networks:
-        files = {kind: os.path.join(arguments.work, f"{name}.{kind}.onnx") for kind in ("f32", "int8")}
-        if not os.path.exists(files["int8"]):
+        quantized = f"int{arguments.weight_bits}"
+        files = {kind: os.path.join(arguments.work, f"{name}.{kind}.onnx") for kind in ("f32", quantized)}
+        if not os.path.exists(files[quantized]):
             NETWORKS[name](files["f32"])
-            quantize(files["f32"], files["int8"])
+            quantize(files["f32"], files[quantized], arguments.weight_bits)
         measured = {}
         for _ in range(arguments.rounds):
             for kind, path in files.items():
-                for engine, times in time_ours(arguments.program, path, arguments.threads, arguments.runs).items():
+                ours = time_ours(arguments.program, path, arguments.threads, arguments.runs, arguments.kernel)
+                for engine, times in ours.items():
                     measured.setdefault((kind, engine), []).append(times)
                 for engine in ("onnxruntime", "onnxruntime precise", "openvino"):
                     if kind == "f32" and engine.endswith("precise"):
@@ -258,7 +264,7 @@ def main():
                     command += ["--threads", str(arguments.threads), "--runs", str(arguments.runs)]
                     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                     measured.setdefault((kind, engine), []).append(json.loads(printed))
-        qnn = statistics.median(cpu for cpu, _ in measured["int8", "chestlight-qnn"])
+        qnn = statistics.median(cpu for cpu, _ in measured[quantized, "chestlight-qnn"])
         for (kind, engine), times in measured.items():
             if (kind, engine) == ("f32", "chestlight-qnn"):
                 continue

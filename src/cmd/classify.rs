@@ -159,10 +159,15 @@ fn read_in_order(
     read: &(dyn Fn(&Input) -> ReadFilm + Sync),
     mut print: impl FnMut(&Input, &ReadFilm) -> io::Result<()>,
 ) -> io::Result<()> {
+    let threads = threads.get().min(films.len());
+    if threads == 1 {
+        // Here, where what loading the model has freed is used again: the allocator gives every thread memory of its own.
+        return films.iter().try_for_each(|film| print(film, &read(film)));
+    }
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (sender, readings) = mpsc::channel();
-        for _ in 0..threads.get().min(films.len()) {
+        for _ in 0..threads {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 loop {

@@ -284,14 +284,18 @@ impl Conv {
             self.pixels(kernel, x, panels, width, 0, &mut part)?;
             Ok((width, part))
         })?;
-        let mut from = 0;
-        for (width, part) in parts {
-            for (out, part) in out.chunks_exact_mut(stride).zip(part.chunks_exact(width)) {
-                out.get_mut(from..from + width).ok_or(Misfit)?.copy_from_slice(part);
+        team.split(out, stride, |first, out| {
+            for (pixel, out) in out.chunks_exact_mut(stride).enumerate() {
+                let mut from = 0;
+                for (width, part) in &parts {
+                    let place = (first + pixel) * width;
+                    let (to, part) = (out.get_mut(from..from + width), part.get(place..place + width));
+                    to.ok_or(Misfit)?.copy_from_slice(part.ok_or(Misfit)?);
+                    from += width;
+                }
             }
-            from += width;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Some pixels of a dense layer from `first` on, `output` bytes of each.
