@@ -40,7 +40,7 @@ class Board(Guest):
             try:
                 connection = socket.socket(socket.AF_UNIX)
                 connection.connect(path)
-                connection.settimeout(300)
+                connection.settimeout(900)
                 return connection
             except OSError:
                 time.sleep(0.1)
