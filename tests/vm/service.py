@@ -160,7 +160,7 @@ def purge(unit):
     films = f"find {FOLDER}/state/archive -type f ! -name '*.heatmap.png' | wc -l"
     before = unit.must(f"systemctl stop chestlight; {films}")
     unit.must(f"mount -o remount,rw /; systemctl -q disable {MOUNT}; rm -f /etc/systemd/system/{MOUNT} {CONFIG}.shipped; DEBIAN_FRONTEND=noninteractive dpkg --purge chestlight")
-    left = unit.must("find /etc /usr /run -name '*chestlight*' ! -path '/run/systemd/*' | xargs -r ls -d")
+    left = unit.must("find /etc /usr /run -name '*chestlight*' ! -path '/run/systemd/*' ! -path '/run/udev/*'")
     after = unit.must(films)
     if left or before != after:
         raise AssertionError(f"left: {left}; films before {before}, after {after}")
