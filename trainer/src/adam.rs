@@ -3,10 +3,10 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Flex, TensorMetadata as _, backend_extension};
+use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::optim::{Adam, AdamConfig, AdamState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer};
 use burn::prelude::*;
-use burn::tensor::TensorData;
+use pulp::Arch;
 use rayon::prelude::*;
 
 const KEEP_MEAN: f32 = 0.9;
@@ -95,31 +95,33 @@ impl AdamStep for Flex {
         square: FlexTensor,
         Step { factor, epsilon }: Step,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let shape = weights.shape();
-        let read = [weights, gradient, mean, square].map(|it| it.to_contiguous());
-        let [old, gradient, mean, square] = read.each_ref().map(|it| it.storage::<f32>().par_chunks(PART));
-        let length = shape.num_elements();
-        let [mut weights, mut means, mut squares] = [(); 3].map(|()| vec![0.0f32; length]);
-        let written = weights.par_chunks_mut(PART).zip(means.par_chunks_mut(PART)).zip(squares.par_chunks_mut(PART));
-        written.zip(old.zip(gradient)).zip(mean.zip(square)).for_each(|((new, old), (mean, square))| {
-            let ((weights, means), squares) = new;
-            let (old, gradient) = old;
-            let new = weights.iter_mut().zip(means).zip(squares);
-            let read = old.iter().zip(gradient).zip(mean.iter().zip(square));
-            for (((weight, new_mean), new_square), ((old, gradient), (mean, square))) in new.zip(read) {
-                *new_mean = KEEP_MEAN * mean + (1.0 - KEEP_MEAN) * gradient;
-                *new_square = KEEP_SQUARE * square + (1.0 - KEEP_SQUARE) * gradient * gradient;
-                *weight = old - factor * *new_mean / (new_square.sqrt() + epsilon);
-            }
+        // Whoever alone holds a tensor writes where it lies.
+        let [mut weights, mut mean, mut square] = [weights, mean, square].map(|it| it.to_contiguous());
+        let gradient = gradient.to_contiguous();
+        let [of_weights, means, squares] =
+            [&mut weights, &mut mean, &mut square].map(|it| it.storage_mut::<f32>().par_chunks_mut(PART));
+        let parts = of_weights.zip(gradient.storage::<f32>().par_chunks(PART)).zip(means.zip(squares));
+        parts.for_each(|((weights, gradient), (means, squares))| {
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let moments = means.iter_mut().zip(squares.iter_mut());
+                    for ((weight, gradient), (mean, square)) in weights.iter_mut().zip(gradient).zip(moments) {
+                        *mean = KEEP_MEAN * *mean + (1.0 - KEEP_MEAN) * gradient;
+                        *square = KEEP_SQUARE * *square + (1.0 - KEEP_SQUARE) * gradient * gradient;
+                        *weight -= factor * *mean / (square.sqrt() + epsilon);
+                    }
+                },
+            );
         });
-        let tensor = |values: Vec<f32>| FlexTensor::from_data(TensorData::new(values, shape.clone()));
-        (tensor(weights), tensor(means), tensor(squares))
+        (weights, mean, square)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use burn::optim::GradientsParams;
+    use burn::tensor::TensorData;
 
     use super::*;
     use crate::net::{Architecture, Net, Norm, floats};

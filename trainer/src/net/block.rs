@@ -8,6 +8,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 
+use super::joined::Joined as _;
 use super::lattice::Window;
 use super::normed::{Normed as _, Settings};
 
@@ -282,7 +283,16 @@ impl Residual {
         let out = self.convs.iter().enumerate().fold(x, |x, (number, conv)| {
             conv.forward(x, if number < last { Activation::Relu } else { Activation::None })
         });
-        relu(out + shortcut)
+        join(out, shortcut)
+    }
+}
+
+/// The sum of both, activated.
+fn join(x: Tensor<4>, shortcut: Tensor<4>) -> Tensor<4> {
+    if x.device() == Device::flex() {
+        Tensor::from_dispatch(Dispatch::joined(x.into_dispatch(), shortcut.into_dispatch()))
+    } else {
+        relu(x + shortcut)
     }
 }
 
@@ -328,6 +338,22 @@ mod tests {
             ("running mean", floats(conv.bn.running_mean.value_sync())),
             ("running variance", floats(conv.bn.running_var.value_sync())),
         ]
+    }
+
+    #[test]
+    fn the_processors_end_of_a_residual_block_equals_burns_operations() {
+        let device = Device::flex().autodiff();
+        let shape = [3, 7, 40, 40];
+        let computed = |way: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+            let [x, shortcut] = [0.37, 0.73].map(|pace| waves(shape, pace, &device).require_grad());
+            // The same input twice has the sum of both gradients.
+            let out = way(way(x.clone(), shortcut.clone()) - 0.5, shortcut.clone());
+            let grads = (out.clone() * waves(shape, 0.91, &device)).sum().backward();
+            [out, x.grad(&grads).unwrap(), shortcut.grad(&grads).unwrap()].map(floats)
+        };
+        let burns = computed(&|x, shortcut| relu(x + shortcut));
+        assert!(computed(&join) == burns, "bit for bit");
+        assert!(burns.iter().all(|values| values.contains(&0.0) && values.iter().any(|value| *value != 0.0)));
     }
 
     #[test]

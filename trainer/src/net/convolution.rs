@@ -1,5 +1,6 @@
 //! Convolution of many planes and its gradients on the processor, several films at a time: one group of films is laid
-//! out on lattices that fit into the second cache, and everything that is wanted of it is computed there.
+//! out on lattices that fit into the second cache, and everything that is wanted of it is computed there. Most of what
+//! layers with few places want is computed in [`super::columns`].
 //!
 //! Groups depend on the shapes alone, never on the number of threads, and what they give is added in their order: the
 //! same numbers give the same bytes on any number of cores.
@@ -11,20 +12,13 @@ use pulp::Arch;
 use rayon::prelude::*;
 
 use super::lattice::{Lattice, Window};
-use super::product::{LINE, Weights, combine, correlate};
+use super::product::{Weights, combine, correlate};
 
 /// Floats of the lattices of one group of films.
 const GROUP: usize = 160 << 10;
 
 /// Groups that a batch makes at least, where it has that many films.
 const GROUPS: usize = 4;
-
-/// Places of a group from which on a gradient by a weight is summed along its line: of fewer, adding up the lanes of
-/// each weight's sum would take as long as the sum.
-const LONG: usize = 512;
-
-/// Weights of an output from which on it pays to lay the channels out as columns instead.
-const DEEP: usize = 192;
 
 /// Shapes: inputs are `[films, parts x inputs, height, width]`, weights `[parts x outputs, inputs, side, side]`.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +78,9 @@ impl Incoming<'_> {
         if activated > low && activated < high { gradient } else { 0.0 }
     }
 
+    /// What came in at `range`, which is of `channel`.
     #[inline(always)]
-    fn row(&self, range: Range<usize>, channel: usize, out: &mut [f32]) {
+    pub fn row(&self, range: Range<usize>, channel: usize, out: &mut [f32]) {
         let channel = self.channels[channel];
         let pairs = self.gradient[range.clone()].iter().zip(&self.value[range]);
         for (out, (gradient, value)) in out.iter_mut().zip(pairs) {
@@ -96,7 +91,8 @@ impl Incoming<'_> {
 }
 
 impl Convolution {
-    fn depth(&self) -> usize {
+    /// Weights of an output.
+    pub fn depth(&self) -> usize {
         self.inputs * self.window.taps()
     }
 
@@ -114,8 +110,11 @@ impl Convolution {
     }
 
     /// Outputs, plus `bias` by output, no less and no more than `range`.
-    pub fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32], range: (f32, f32)) -> Vec<f32> {
+    pub fn forward(&self, x: &[f32], weight: Vec<f32>, bias: &[f32], range: (f32, f32)) -> Vec<f32> {
         let Self { parts, inputs, outputs, window, .. } = *self;
+        if self.few_places() && window.taps() == 1 {
+            return self.forward_by_columns(x, weight, bias, range);
+        }
         let (group, depth, places) = (self.group(), self.depth(), window.places());
         let lattice = Lattice::new(window, group);
         let offsets = self.seen_by(&lattice);
@@ -156,6 +155,24 @@ impl Convolution {
 
     /// Gradients by input and weight, each where it is wanted.
     pub fn backward(
+        &self,
+        x: &[f32],
+        weight: Vec<f32>,
+        incoming: &Incoming<'_>,
+        (by_input, by_weight): (bool, bool),
+    ) -> (Option<Vec<f32>>, Option<Vec<f32>>) {
+        if !self.few_places() {
+            return self.backward_on_lattices(x, &weight, incoming, (by_input, by_weight));
+        }
+        let gradients = self.gradients(incoming);
+        let of_x = by_input.then(|| match self.window.is_one_pixel() {
+            true => self.input_by_columns(weight, &gradients),
+            false => self.backward_on_lattices(x, &weight, incoming, (true, false)).0.unwrap_or_default(),
+        });
+        (of_x, by_weight.then(|| self.weight_by_columns(x, &gradients)))
+    }
+
+    fn backward_on_lattices(
         &self,
         x: &[f32],
         weight: &[f32],
@@ -206,12 +223,8 @@ impl Convolution {
                                 if by_weight {
                                     self.lay(&lattice, x, of_group.clone(), part, seen);
                                     let of_part = &mut of_weight[part * outputs * depth..][..outputs * depth];
-                                    if group * places < LONG && depth >= DEEP {
-                                        self.by_few_places(&lattice, gradients, seen, of_part);
-                                    } else {
-                                        let (gradients, pitch) = (&gradients[lattice.begin()..], lattice.gradient());
-                                        correlate(gradients, pitch, &offsets, seen, lattice.line(), of_part);
-                                    }
+                                    let (gradients, pitch) = (&gradients[lattice.begin()..], lattice.gradient());
+                                    correlate(gradients, pitch, &offsets, seen, lattice.line(), of_part);
                                 }
                                 for (number, phase) in back.get(part).into_iter().flatten().enumerate() {
                                     combine(&phase.weights, &phase.offsets, gradients, lattice.phase(), cells);
@@ -258,31 +271,6 @@ impl Convolution {
         }
     }
 
-    /// Gradient by the weights with the channels as columns, for which the lattice is transposed once.
-    #[inline(always)]
-    fn by_few_places(&self, lattice: &Lattice, gradients: &[f32], seen: &[f32], of_weight: &mut [f32]) {
-        let Self { inputs, outputs, window, .. } = *self;
-        let (depth, taps, line) = (self.depth(), window.taps(), inputs.next_multiple_of(LINE));
-        let mut transposed = vec![0.0; lattice.channel() * line];
-        for (input, channel) in seen.chunks_exact(lattice.channel()).enumerate() {
-            transposed[input..].iter_mut().step_by(line).zip(channel).for_each(|(to, from)| *to = *from);
-        }
-        let places: Vec<usize> = (0..self.group())
-            .flat_map(|film| (0..window.out_height()).map(move |row| lattice.place(film, row)))
-            .flat_map(|first| first..first + window.out_width())
-            .collect();
-        let at = |output: usize, place: usize| gradients[output * lattice.gradient() + lattice.begin() + places[place]];
-        let weights = Weights::new(outputs, places.len(), at);
-        let mut sums = vec![0.0; outputs * line];
-        for tap in 0..taps {
-            let offsets: Vec<usize> = places.iter().map(|place| (lattice.offset(tap) + place) * line).collect();
-            combine(&weights, &offsets, &transposed, line, &mut sums);
-            for (of_weight, sums) in of_weight.chunks_exact_mut(depth).zip(sums.chunks_exact(line)) {
-                of_weight[tap..].iter_mut().step_by(taps).zip(sums).for_each(|(to, sum)| *to += sum);
-            }
-        }
-    }
-
     /// How each phase of the input got into the output.
     fn phases(&self, lattice: &Lattice, weight: &[f32]) -> Vec<Phase> {
         let (depth, taps) = (self.depth(), self.window.taps());
@@ -322,15 +310,22 @@ mod tests {
         (0..count).map(|i| (i as f32 * pace).sin()).collect()
     }
 
+    /// Input, weights and bias.
+    fn operands(convolution: &Convolution) -> [Vec<f32>; 3] {
+        let Convolution { films, parts, inputs, outputs, window } = *convolution;
+        let x = waves(films * parts * inputs * window.pixels(), 0.37);
+        [x, waves(parts * outputs * inputs * window.taps(), 0.73), waves(parts * outputs, 1.1)]
+    }
+
     /// Output, and the gradients by input and weight of the sum of the output times waves.
     fn ours(convolution: &Convolution, x: &[f32], weight: &[f32], bias: &[f32]) -> [Vec<f32>; 3] {
-        let out = convolution.forward(x, weight, bias, EVERYTHING);
+        let out = convolution.forward(x, weight.to_vec(), bias, EVERYTHING);
         let same = Affine { scale: 1.0, shift: 0.0, of_gradient: 1.0, of_value: 0.0, rest: 0.0 };
         let channels = vec![same; bias.len()];
         let gradient = waves(out.len(), 0.91);
         let incoming = Incoming { gradient: &gradient, value: &out, range: EVERYTHING, channels: &channels };
-        let (of_x, of_weight) = convolution.backward(x, weight, &incoming, (true, true));
-        let alone = convolution.backward(x, weight, &incoming, (false, true));
+        let (of_x, of_weight) = convolution.backward(x, weight.to_vec(), &incoming, (true, true));
+        let alone = convolution.backward(x, weight.to_vec(), &incoming, (false, true));
         assert_eq!((None, of_weight.clone()), alone, "whether the other is wanted changes nothing");
         [out, of_x.unwrap(), of_weight.unwrap()]
     }
@@ -381,14 +376,15 @@ mod tests {
             (8, 1, 50, 24, 6, 7, 3, 2, (1, 1), (1, 1)),
             (2, 1, 200, 10, 5, 7, 1, 1, (0, 0), (0, 0)),
             (2, 2, 41, 10, 5, 7, 3, 1, (1, 1), (1, 1)),
+            (4, 1, 70, 5, 13, 14, 1, 2, (0, 0), (0, 0)),
+            (20, 1, 70, 3, 7, 7, 3, 1, (1, 1), (1, 1)),
         ];
         for case @ (films, parts, inputs, outputs, height, width, side, stride, (top, bottom), (left, right)) in cases {
             let window = Window { height, width, side, stride, top, left, bottom, right };
             let convolution = Convolution { films, parts, inputs, outputs, window };
-            let x = waves(films * parts * inputs * window.pixels(), 0.37);
-            let weight = waves(parts * outputs * inputs * window.taps(), 0.73);
-            let bias = waves(parts * outputs, 1.1);
-            let pairs = ours(&convolution, &x, &weight, &bias).into_iter().zip(burns(&convolution, &x, &weight, &bias));
+            let in_one_row = Convolution { window: window.in_one_row(), ..convolution };
+            let [x, weight, bias] = operands(&convolution);
+            let pairs = ours(&in_one_row, &x, &weight, &bias).into_iter().zip(burns(&convolution, &x, &weight, &bias));
             for (part, (ours, burns)) in ["output", "input", "weight"].iter().zip(pairs) {
                 assert_eq!(ours.len(), burns.len(), "{part} of {case:?}");
                 // Thousands of products of up to 1 may add up to nearly nothing, but not their roundings.
@@ -401,12 +397,28 @@ mod tests {
     }
 
     #[test]
+    fn any_number_of_threads_gives_the_same_numbers() {
+        let with = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pools = [with(1), with(3)];
+        // Inputs, outputs, side of the plane and of the window: with few places and with many.
+        for (inputs, outputs, size, side) in [(600, 70, 7, 1), (70, 130, 7, 3), (16, 24, 28, 3)] {
+            let (height, width, padding) = (size, size, side / 2);
+            let window =
+                Window { height, width, side, stride: 1, top: padding, left: padding, bottom: padding, right: padding };
+            let convolution = Convolution { films: 20, parts: 1, inputs, outputs, window };
+            let [x, weight, bias] = operands(&convolution);
+            let [one, three] = pools.each_ref().map(|pool| pool.install(|| ours(&convolution, &x, &weight, &bias)));
+            assert!(one == three, "{convolution:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_number_passes_the_activation() {
         let window = Window { height: 1, width: 1, side: 1, stride: 1, top: 0, left: 0, bottom: 0, right: 0 };
         let convolution = Convolution { films: 1, parts: 1, inputs: 1, outputs: 1, window };
         for (x, expected) in [(-1.0, 0.0), (2.0, 2.0), (9.0, 6.0), (f32::INFINITY, 6.0)] {
-            assert_eq!(convolution.forward(&[x], &[1.0], &[0.0], (0.0, 6.0)), [expected]);
+            assert_eq!(convolution.forward(&[x], vec![1.0], &[0.0], (0.0, 6.0)), [expected]);
         }
-        assert!(convolution.forward(&[f32::NAN], &[1.0], &[0.0], (0.0, 6.0)).iter().all(|value| value.is_nan()));
+        assert!(convolution.forward(&[f32::NAN], vec![1.0], &[0.0], (0.0, 6.0)).iter().all(|value| value.is_nan()));
     }
 }

@@ -40,6 +40,16 @@ impl Window {
         self.height * self.width
     }
 
+    /// Whether every place is a pixel, and all it sees.
+    pub fn is_one_pixel(&self) -> bool {
+        self.side == 1 && self.stride == 1 && self.places() == self.pixels()
+    }
+
+    /// The same window over a plane of one row, where it sees no neighbours.
+    pub fn in_one_row(self) -> Self {
+        if self.is_one_pixel() { Self { height: 1, width: self.pixels(), ..self } } else { self }
+    }
+
     /// Weights of the window.
     pub fn taps(&self) -> usize {
         self.side * self.side

@@ -3,7 +3,9 @@
 //! Inputs are NCHW, three equal planes of the device's preprocessing, both sides multiples of 32 (224 as shipped).
 
 mod block;
+mod columns;
 mod convolution;
+mod joined;
 mod lattice;
 mod lite0;
 mod normed;

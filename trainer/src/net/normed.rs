@@ -107,7 +107,7 @@ impl Done {
         let ([films, channels, _, _], [outputs, inputs, _, _]) = (x.shape().dims(), weight.shape().dims());
         let Settings { window, parts, live, range, .. } = settings;
         debug_assert_eq!(channels, parts * inputs);
-        let convolution = Convolution { films, parts, inputs, outputs: outputs / parts, window };
+        let convolution = Convolution { films, parts, inputs, outputs: outputs / parts, window: window.in_one_row() };
         let shape = [films, outputs, window.out_height(), window.out_width()];
         let [mean, variance] = [mean, variance].map(|it| it.to_contiguous().storage::<f32>().to_vec());
         let mut done = Self {
@@ -128,14 +128,15 @@ impl Done {
         };
         if live {
             let everything = (f32::NEG_INFINITY, f32::INFINITY);
-            let sums = convolution.forward(done.x.storage(), done.weight.storage(), &vec![0.0; outputs], everything);
+            let sums =
+                convolution.forward(done.x.storage(), done.weight.storage().to_vec(), &vec![0.0; outputs], everything);
             (done.mean, done.variance) = moments(&sums, outputs, window.places());
             done.shift = shift(&done);
             done.out = tensor(activated(&sums, window.places(), &done.scale(), &done.shift, range), shape);
             done.value = tensor(sums, shape);
         } else {
             done.shift = shift(&done);
-            let out = convolution.forward(done.x.storage(), &done.folded(), &done.shift, range);
+            let out = convolution.forward(done.x.storage(), done.folded(), &done.shift, range);
             done.out = tensor(out, shape);
             done.value = done.out.clone();
         }
@@ -153,10 +154,10 @@ impl Done {
 
     /// The weights times the norm's scale.
     fn folded(&self) -> Vec<f32> {
-        let weight = self.weight.storage::<f32>();
-        let depth = weight.len() / self.mean.len();
-        let rows = weight.chunks_exact(depth).zip(self.scale());
-        rows.flat_map(|(row, scale)| row.iter().map(move |weight| weight * scale)).collect()
+        let mut folded = self.weight.storage::<f32>().to_vec();
+        let depth = folded.len() / self.mean.len();
+        folded.par_chunks_exact_mut(depth).zip(self.scale()).for_each(|(row, scale)| scaled(row, scale));
+        folded
     }
 }
 
@@ -185,7 +186,7 @@ impl Backward<Flex, 4> for Step {
             })
             .collect();
         let incoming = Incoming { gradient, value, range, channels: &channels };
-        let sums = incoming.sums(window.places(), &done.mean);
+        let sums = incoming.sums(window.places(), live.then_some(&done.mean));
         let by_beta: Vec<f32> = sums.iter().map(|(sum, _)| *sum).collect();
         let mut by_gamma: Vec<f32> =
             sums.iter().zip(&inverse).map(|((_, centred), inverse)| centred * inverse).collect();
@@ -200,19 +201,27 @@ impl Backward<Flex, 4> for Step {
         let weight = if live { done.weight.storage::<f32>().to_vec() } else { done.folded() };
         let incoming = Incoming { gradient, value, range, channels: &channels };
         let wanted = (of_x.is_some(), of_weight.is_some() || of_gamma.is_some());
-        let (by_x, by_weight) = convolution.backward(done.x.storage(), &weight, &incoming, wanted);
+        let (by_x, by_weight) = convolution.backward(done.x.storage(), weight, &incoming, wanted);
         if let (Some(node), Some(by_x)) = (of_x, by_x) {
             grads.register::<Flex>(node.id, tensor(by_x, done.x.shape().dims::<4>()));
         }
         if let Some(mut by_weight) = by_weight {
             if !live {
                 let depth = by_weight.len() / outputs;
-                let rows = by_weight.chunks_exact_mut(depth).zip(done.weight.storage::<f32>().chunks_exact(depth));
-                for (it, (row, weight)) in rows.enumerate() {
-                    let product: f32 = row.iter().zip(weight).map(|(gradient, weight)| gradient * weight).sum();
-                    by_gamma[it] = (product - done.mean[it] * by_beta[it]) * inverse[it];
-                    row.iter_mut().for_each(|gradient| *gradient *= scale[it]);
-                }
+                let rows =
+                    by_weight.par_chunks_exact_mut(depth).zip(done.weight.storage::<f32>().par_chunks_exact(depth));
+                by_gamma = rows
+                    .enumerate()
+                    .map(|(it, (row, weight))| {
+                        let product = |gradient, weight| gradient * weight;
+                        let product = Arch::new().dispatch(
+                            #[inline(always)]
+                            || sum_of_two(row, weight, product),
+                        );
+                        scaled(row, scale[it]);
+                        (product - done.mean[it] * by_beta[it]) * inverse[it]
+                    })
+                    .collect();
             }
             if let Some(node) = of_weight {
                 grads.register::<Flex>(node.id, tensor(by_weight, done.weight.shape().dims::<4>()));
@@ -245,6 +254,13 @@ fn moments(values: &[f32], channels: usize, places: usize) -> (Vec<f32>, Vec<f32
     (0..channels).into_par_iter().map(of_channel).unzip()
 }
 
+fn scaled(values: &mut [f32], scale: f32) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || values.iter_mut().for_each(|value| *value *= scale),
+    );
+}
+
 /// Every channel of `values` scaled, shifted and kept in `range`.
 fn activated(values: &[f32], places: usize, scale: &[f32], shift: &[f32], range: (f32, f32)) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
@@ -259,12 +275,12 @@ fn activated(values: &[f32], places: usize, scale: &[f32], shift: &[f32], range:
 }
 
 impl Incoming<'_> {
-    /// Of each channel: the sum of the gradients that passed the activation, and the same with each times how far the
-    /// value is above `mean`.
-    fn sums(&self, places: usize, mean: &[f32]) -> Vec<(f32, f32)> {
+    /// Of each channel: the sum of the gradients that passed the activation, and where there are means the same with each
+    /// times how far the value is above the mean.
+    fn sums(&self, places: usize, means: Option<&Vec<f32>>) -> Vec<(f32, f32)> {
         let channels = self.channels.len();
         let of_channel = |channel: usize| {
-            let (affine, mean) = (self.channels[channel], mean[channel]);
+            let (affine, mean) = (self.channels[channel], means.map(|means| means[channel]));
             let planes = self.gradient.chunks_exact(places).zip(self.value.chunks_exact(places));
             let (mut all, mut centred) = (0.0f64, 0.0f64);
             for (gradient, value) in planes.skip(channel).step_by(channels) {
@@ -273,9 +289,11 @@ impl Incoming<'_> {
                     || {
                         let passed = |gradient, value| self.passed(&affine, gradient, value);
                         all += f64::from(sum_of_two(gradient, value, passed));
-                        centred += f64::from(sum_of_two(gradient, value, |gradient, value| {
-                            passed(gradient, value) * (value - mean)
-                        }));
+                        if let Some(mean) = mean {
+                            centred += f64::from(sum_of_two(gradient, value, |gradient, value| {
+                                passed(gradient, value) * (value - mean)
+                            }));
+                        }
                     },
                 );
             }
