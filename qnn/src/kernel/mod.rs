@@ -88,7 +88,7 @@ impl Packed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panels<'a> {
     lines: &'a [Line],
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "AVX2 alone adds pairs"))]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "AVX2 alone adds pairs"))]
     pairs_fit: bool,
     bias: &'a [Lanes<i32>],
     scale: &'a [Lanes<f32>],
