@@ -1,19 +1,25 @@
 //! The threads that share the work of one network.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 
 use crate::layer::Misfit;
 
-/// A fixed number of threads; cheap to clone. Several networks may share one.
+/// A fixed number of threads; cheap to clone. Several networks may share one and then take turns.
 #[derive(Clone, Debug, Default)]
 pub struct Team {
     /// Nothing where the calling thread works alone.
-    pool: Option<Arc<ThreadPool>>,
+    shared: Option<Arc<Shared>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: ThreadPool,
+    /// Held by the run whose turn it is: of two at once, each could have a thread that waits for the other one.
+    turn: Mutex<()>,
 }
 
 /// Lets the others go when the work has ended, also by a panic.
@@ -36,18 +42,22 @@ impl Team {
         }
         let pool =
             ThreadPoolBuilder::new().num_threads(threads).thread_name(|number| format!("qnn-{number}")).build()?;
-        Ok(Self { pool: Some(Arc::new(pool)) })
+        Ok(Self { shared: Some(Arc::new(Shared { pool, turn: Mutex::default() })) })
     }
 
     /// Number of threads.
     pub fn threads(&self) -> usize {
-        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
+        self.shared.as_ref().map_or(1, |shared| shared.pool.current_num_threads())
     }
 
     /// Does something on a thread of the team while the others stand by: to fall asleep and be woken for every layer
-    /// would cost them as much as a layer's work. A whole run belongs in one call.
+    /// would cost them as much as a layer's work. A whole run belongs in one call, which waits for those before it.
     pub fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        let Some(pool) = &self.pool else { return work() };
+        let Some(Shared { pool, turn }) = self.shared.as_deref() else { return work() };
+        if pool.current_thread_index().is_some() {
+            return work();
+        }
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let done = AtomicBool::new(false);
         pool.scope(|scope| {
             let (worker, done) = (rayon::current_thread_index(), &done);
@@ -72,12 +82,9 @@ impl Team {
         unit: usize,
         work: impl Fn(usize, &mut [u8]) -> Result<(), Misfit> + Sync,
     ) -> Result<(), Misfit> {
-        let Some(pool) = &self.pool else { return work(0, out) };
-        let units = (out.len() / unit.max(1)).div_ceil(pool.current_num_threads()).max(1);
-        pool.install(|| {
-            let pieces = out.par_chunks_mut(units * unit).enumerate();
-            pieces.try_for_each(|(piece, out)| work(piece * units, out))
-        })
+        let units = (out.len() / unit.max(1)).div_ceil(self.threads()).max(1);
+        let pieces = out.chunks_mut(units * unit).enumerate();
+        self.each(pieces, |(piece, out)| work(piece * units, out)).map(|_| ())
     }
 
     /// Splits `count` things into as many runs as there are threads, and gives what `work` makes of each, in their order.
@@ -86,11 +93,31 @@ impl Team {
         count: usize,
         work: impl Fn(Range<usize>) -> Result<R, Misfit> + Sync,
     ) -> Result<Vec<R>, Misfit> {
-        let Some(pool) = &self.pool else { return Ok(vec![work(0..count)?]) };
-        let threads = pool.current_num_threads();
+        let threads = self.threads();
         let start = |run: usize| count * run / threads;
-        let runs: Vec<_> = (0..threads).map(|run| start(run)..start(run + 1)).filter(|run| !run.is_empty()).collect();
-        pool.install(|| runs.into_par_iter().map(&work).collect())
+        self.each((0..threads).map(|run| start(run)..start(run + 1)).filter(|run| !run.is_empty()), work)
+    }
+
+    /// What `work` makes of each item, in their order.
+    ///
+    /// Each is a job that waits for no other one. A thread that waited within its job, as rayon's `join` does, could take
+    /// up the standing by of its run there, and the run would wait for that job for good.
+    fn each<T: Send, R: Send>(
+        &self,
+        items: impl Iterator<Item = T>,
+        work: impl Fn(T) -> Result<R, Misfit> + Sync,
+    ) -> Result<Vec<R>, Misfit> {
+        let Some(Shared { pool, .. }) = self.shared.as_deref() else { return items.map(work).collect() };
+        let mut all: Vec<_> = items.map(|item| (Some(item), Err(Misfit))).collect();
+        let work = &work;
+        pool.in_place_scope(|scope| {
+            for (item, made) in &mut all {
+                if let Some(item) = item.take() {
+                    scope.spawn(move |_| *made = work(item));
+                }
+            }
+        });
+        all.into_iter().map(|(_, made)| made).collect()
     }
 }
 
@@ -113,7 +140,7 @@ mod tests {
         std::thread::scope(|scope| {
             for from in 0..8 {
                 let (team, doubled) = (&team, &doubled);
-                scope.spawn(move || (0..50).for_each(|_| team.run(|| team.run(|| doubled(from)))));
+                scope.spawn(move || (0..10).for_each(|_| team.run(|| team.run(|| doubled(from)))));
             }
         });
     }
