@@ -19,7 +19,7 @@ def folder_to_journal(unit):
 
 def fields(unit):
     """The system's log has each reading's fields, as the unit's journal has them, and nothing of the film's name."""
-    row = unit.read("jane-doe.png")
+    row = unit.read("mary-smith.png")
     log = unit.must("journalctl -b -o json --no-pager --output-fields=MESSAGE,PRIORITY,CHESTLIGHT_READING,"
                     "CHESTLIGHT_VERDICT,CHESTLIGHT_FILM,CHESTLIGHT_REASON CHESTLIGHT_READING=" + str(row["seq"]))
     told = json.loads(log.splitlines()[0])
@@ -28,7 +28,7 @@ def fields(unit):
         raise AssertionError(f"{wanted}: {log}")
     places = unit.must("journalctl -b -u chestlight -o json --no-pager | grep -c '\"CODE_LINE\"'")
     everything = "journalctl -b -o export --no-pager"
-    unit.must(f"{everything} | grep -q CHESTLIGHT_VERDICT && ! {everything} | grep -i jane")
+    unit.must(f"{everything} | grep -q CHESTLIGHT_VERDICT && ! {everything} | grep -i smith")
     return f"{', '.join(wanted)} of reading {row['seq']}; {places} lines with their place; the film's name is nowhere in the log"
 
 
