@@ -17,7 +17,7 @@ HANGS = {
 
 def fed(unit):
     """With what the package brings, PID 1 opens the watchdog and feeds it."""
-    unit.must(f"mkdir -p {SETTINGS.rsplit('/', 1)[0]} && cp {SHARED}/watchdog.conf {SETTINGS} && systemctl daemon-reexec")
+    unit.must(f"mkdir -p {SETTINGS.rsplit('/', 1)[0]} && cp {SHARED}/watchdog.conf {SETTINGS} && sync && systemctl daemon-reexec")
     unit.until(FED, 60)
     return unit.must("cat /sys/class/watchdog/watchdog0/identity") + ", 15 s"
 
