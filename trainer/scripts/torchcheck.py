@@ -19,11 +19,13 @@ worst tensor), and the running statistics after a step in which norms take the b
 gradient of a ReLU jumps where its input is 0 up to rounding: a seed that hits one of these differs there, and in all
 tensors before it, by the whole jump. PyTorch's own f32 does so against its f64; what they differ by is shown beside
 (torch_f64), and of how many tensors of all seeds the bar is missed, by ours and by PyTorch's own. Films are few and small
-to have few of them.
+to have few of them. ResNet-50 has too many all the same: `--only resnet50 --clear 3e-6` compares one film, with seeds that
+hit none.
 """
 
 import argparse
 import copy
+import itertools
 import json
 import re
 import subprocess
@@ -151,13 +153,30 @@ def missed(differences):
     return sum(it > GRADIENTS for it in differences)
 
 
-def compare(program, name, batch_norm, ending, seed):
+def nearest(net, x):
+    """How near an input of a ReLU comes to 0, over their root mean square, in f64."""
+    net, found = copy.deepcopy(net).double(), [1.0]
+
+    def look(_, inputs):
+        found.append(float(inputs[0].abs().min() / inputs[0].square().mean().sqrt()))
+    for module in net.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_pre_hook(look)
+    with torch.no_grad():
+        net(x.double())
+    return min(found)
+
+
+def compare(program, name, batch_norm, ending, seed, films, clear):
+    """What was found; nothing where a ReLU's input is nearer to 0 than `clear`."""
     torch.manual_seed(seed)
     net = NETWORKS[name]()
     randomise(net)
     net.train(batch_norm)
     names = published(name, net)
-    x = torch.randn(FILMS, 3, SIDE, SIDE)
+    x = torch.randn(films, 3, SIDE, SIDE)
+    if clear and nearest(net, x) < clear:
+        return None
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         state = {names[key]: value.clone() for key, value in net.state_dict().items()}
@@ -165,14 +184,14 @@ def compare(program, name, batch_norm, ending, seed):
         save_file(state, weights) if ending == "safetensors" else torch.save(state, weights)
         x.numpy().astype("<f4").tofile(folder / "x.f32")
         command = [program, "--architecture", name, "--weights", weights, "--input", folder / "x.f32"]
-        command += ["--films", str(FILMS), "--side", str(SIDE), "--out", folder]
+        command += ["--films", str(films), "--side", str(SIDE), "--out", folder]
         subprocess.run(command + (["--batch-norm"] if batch_norm else []), check=True)
-        logits = np.fromfile(folder / "logits.f32", "<f4").reshape(FILMS, 3)
+        logits = np.fromfile(folder / "logits.f32", "<f4").reshape(films, 3)
         gradients, after = load_file(folder / "gradients.safetensors"), load_file(folder / "after.safetensors")
 
     def gradients_of(net, x):
         logits = net(x)
-        nn.functional.cross_entropy(logits, torch.arange(FILMS) % 3).backward()
+        nn.functional.cross_entropy(logits, torch.arange(films) % 3).backward()
         return logits.detach(), {key: parameter.grad.numpy() for key, parameter in net.named_parameters()}
 
     _, exact = gradients_of(copy.deepcopy(net).double(), x.double())
@@ -203,15 +222,23 @@ def compare(program, name, batch_norm, ending, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", help="the built example one_step")
-    program = parser.parse_args().program
+    parser.add_argument("--only", help="the network")
+    parser.add_argument("--clear", type=float, help="one film; seeds whose ReLUs' inputs are further from 0 than this, "
+                        "over their root mean square; the bar is for every seed")
+    arguments = parser.parse_args()
+    program, clear = arguments.program, arguments.clear
     cases = [(name, False, ending) for name in NETWORKS for ending in ["pth", "safetensors"]]
     cases.append(("small-cnn", True, "safetensors"))
     good = True
     for name, batch_norm, ending in cases:
-        seeds = [compare(program, name, batch_norm, ending, seed) for seed in range(SEEDS)]
+        if arguments.only not in (None, name):
+            continue
+        films = 1 if clear else FILMS
+        found = (compare(program, name, batch_norm, ending, seed, films, clear) for seed in itertools.count())
+        seeds = list(itertools.islice(filter(None, found), SEEDS))
         gradients = sorted(it["gradient"] for it in seeds)
         logits = max(it["logits"] for it in seeds)
-        passes = logits <= LOGITS and gradients[SEEDS // 2] <= GRADIENTS
+        passes = logits <= LOGITS and gradients[-1 if clear else SEEDS // 2] <= GRADIENTS
         good &= passes
         found = {"network": name, "norms": "batch" if batch_norm else "frozen", "file": ending, "passes": passes}
         found |= {"logits": logits, "gradient_median": gradients[SEEDS // 2], "gradient_largest": gradients[-1]}
