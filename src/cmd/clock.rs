@@ -1,11 +1,14 @@
 //! `chestlight clock`: what time the unit believes it is, and setting it.
 
-use std::path::Path;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Error, anyhow};
 use chestlight::clock::{self, Clock, SetError};
+use chestlight::decode::{self, Limits};
 use chestlight::show::NOTICE;
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -26,8 +29,14 @@ enum Task {
     /// Set the system's clock; needs root: `sudo chestlight clock set ...`
     Set {
         /// In UTC, or with the offset of the local time behind it: '2026-11-25 17:10+03:00'
-        #[arg(value_name = "YYYY-MM-DD HH:MM", value_parser = parse)]
-        time: Timestamp,
+        #[arg(value_name = "YYYY-MM-DD HH:MM", value_parser = parse, required_unless_present = "film")]
+        time: Option<Timestamp>,
+        /// The time at which this DICOM film was made, by the clock of the X-ray unit: take one just before
+        #[arg(long, value_name = "FILM", conflicts_with = "time")]
+        film: Option<PathBuf>,
+        /// How far the X-ray unit's local time is ahead of UTC, as in +03:00
+        #[arg(long, value_name = "+HH:MM", default_value = "+00:00", allow_hyphen_values = true, requires = "film")]
+        offset: String,
     },
 }
 
@@ -37,6 +46,29 @@ fn parse(text: &str) -> Result<Timestamp, String> {
     let (time, offset) = text.trim().split_at_checked("YYYY-MM-DD HH:MM".len()).ok_or_else(wanted)?;
     let offset = if offset.is_empty() { "Z" } else { offset };
     format!("{time}:00{offset}").parse().map_err(|_| wanted())
+}
+
+/// The time at which a DICOM film was made, by the clock of the X-ray unit.
+fn time_of(film: &Path, offset: &str) -> Result<Timestamp, Failure> {
+    let limits = Limits::default();
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // To open a pipe would wait for its other end.
+        if fs::metadata(film)?.is_file() {
+            fs::File::open(film)?.take(limits.max_bytes + 1).read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| usage(anyhow!("{}: {error}", film.display())))?;
+    let made = decode::origin(&bytes, &limits).and_then(|origin| origin.study_at);
+    made_at(made.as_deref(), offset).map_err(|wrong| usage(anyhow!("{}: {wrong}", film.display())))
+}
+
+/// `made` is a film's study date and time.
+fn made_at(made: Option<&str>, offset: &str) -> Result<Timestamp, String> {
+    let made = made.ok_or("this is no DICOM film, or it does not say when it was made")?;
+    let time = made.get(.."YYYY-MM-DD HH:MM".len()).ok_or("the film says on which day it was made, and not when")?;
+    parse(&format!("{}{offset}", time.replace('T', " ")))
 }
 
 /// Hands the time to the board's own clock, where there is one: with a battery it knows the time after the next start.
@@ -55,8 +87,10 @@ fn keep() {
 /// Shows or sets the clock.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     anstream::eprintln!("chestlight: {NOTICE}");
-    if let Task::Set { time } = &arguments.command {
-        let wall = SystemTime::try_from(*time).map_err(usage)?;
+    if let Task::Set { time, film, offset } = &arguments.command {
+        let of_film = film.as_ref().map(|film| time_of(film, offset)).transpose()?;
+        let time = time.or(of_film).ok_or_else(|| usage(anyhow!("which time?")))?;
+        let wall = SystemTime::try_from(time).map_err(usage)?;
         clock::set(wall).map_err(|error| match error {
             SetError::TooEarly(_) | SetError::NotAllowed => usage(error),
             SetError::Refused(_) | SetError::NotNoted { .. } => Error::new(error).into(),
@@ -72,4 +106,24 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Failure> {
     };
     anstream::println!("{wall:.0}, {} s since the board started, {worth}", now.since_boot.as_secs());
     Ok(Outcome::Well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_film_is_that_of_its_header_less_the_offset_and_a_day_alone_is_no_time() {
+        for (made, offset, told) in [
+            (Some("2026-11-25T09:13:42"), "+03:00", Some("2026-11-25T06:13:00Z")),
+            (Some("2026-11-25T09:13:00"), "-05:30", Some("2026-11-25T14:43:00Z")),
+            (Some("2026-11-25T09:13:00"), "+00:00", Some("2026-11-25T09:13:00Z")),
+            (Some("2026-11-25T09:13:00"), "noon", None),
+            (Some("2026-11-25"), "+03:00", None),
+            (None, "+03:00", None),
+        ] {
+            let time = made_at(made, offset).ok().map(|time| time.to_string());
+            assert_eq!(time.as_deref(), told, "{made:?} {offset}");
+        }
+    }
 }
