@@ -108,16 +108,15 @@ impl Team {
         work: impl Fn(T) -> Result<R, Misfit> + Sync,
     ) -> Result<Vec<R>, Misfit> {
         let Some(Shared { pool, .. }) = self.shared.as_deref() else { return items.map(work).collect() };
-        let mut all: Vec<_> = items.map(|item| (Some(item), Err(Misfit))).collect();
+        let items: Vec<T> = items.collect();
+        let mut made: Vec<_> = items.iter().map(|_| Err(Misfit)).collect();
         let work = &work;
         pool.in_place_scope(|scope| {
-            for (item, made) in &mut all {
-                if let Some(item) = item.take() {
-                    scope.spawn(move |_| *made = work(item));
-                }
+            for (item, made) in items.into_iter().zip(&mut made) {
+                scope.spawn(move |_| *made = work(item));
             }
         });
-        all.into_iter().map(|(_, made)| made).collect()
+        made.into_iter().collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! `chestlight classify`: reads films and prints what came of each, in the order given.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{EngineArgument, Failure, Outcome, load_model_with, usage};
+use super::{EngineArgument, Failure, Hindrance, Outcome, film_bytes, load_model_with, usage};
 
 /// Read films and print a verdict for each
 #[derive(clap::Args)]
@@ -143,7 +143,7 @@ fn inputs(path: &Path, passed_over: &mut usize) -> Vec<Input> {
 /// Whether the file is a DICOMDIR under another name; its meta information, which tells, is at its beginning.
 fn is_dicom_directory(path: &Path) -> bool {
     const META: u64 = 4_096;
-    bytes_of(path, META).is_ok_and(|head| dicom::is_directory(&head))
+    film_bytes(path, META).is_ok_and(|head| dicom::is_directory(&head))
 }
 
 /// A reading, and the film under what speaks for its verdict where that is asked for.
@@ -202,10 +202,10 @@ fn read(film: &Input, arguments: &Arguments, model: &Model) -> ReadFilm {
         return unread(Refusal::Unreadable, hindrance);
     }
     let limits = Limits::default();
-    let bytes = match bytes_of(&film.path, limits.max_bytes) {
+    let bytes = match film_bytes(&film.path, limits.max_bytes) {
         Ok(bytes) => bytes,
-        Err(Hindrance::NotAFile) => return unread(Refusal::NotAFile, "this is not a plain file"),
-        Err(Hindrance::Io(error)) => return unread(Refusal::Unreadable, &format!("it cannot be read: {error}")),
+        Err(hindrance @ Hindrance::NotAFile) => return unread(Refusal::NotAFile, &hindrance.to_string()),
+        Err(hindrance @ Hindrance::Io(_)) => return unread(Refusal::Unreadable, &hindrance.to_string()),
     };
     let reading = reading::read_of_age(model, &bytes, &limits, arguments.age);
     let heat_map = arguments.explain.as_ref().and_then(|_| {
@@ -226,28 +226,6 @@ fn years(text: &str) -> Result<f32, String> {
     let told = || format!("{text:?} is not an age of 0 to 150 years");
     let years: f32 = text.parse().map_err(|_| told())?;
     if (0.0..=150.0).contains(&years) { Ok(years) } else { Err(told()) }
-}
-
-enum Hindrance {
-    NotAFile,
-    Io(io::Error),
-}
-
-impl From<io::Error> for Hindrance {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// The file's bytes, cut off one byte past the limit so that the decoder can say that there are too many.
-fn bytes_of(path: &Path, limit: u64) -> Result<Vec<u8>, Hindrance> {
-    // Asked before opening: opening a pipe waits for its other end.
-    if !fs::metadata(path)?.is_file() {
-        return Err(Hindrance::NotAFile);
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Layout of a line of `--json`; `docs/classify-json.md` documents it.

@@ -1,7 +1,6 @@
 //! `chestlight clock`: what time the unit believes it is, and setting it.
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -13,7 +12,7 @@ use chestlight::show::NOTICE;
 use clap::Subcommand;
 use jiff::Timestamp;
 
-use super::{Failure, Outcome, usage};
+use super::{Failure, Outcome, film_bytes, usage};
 
 /// Show or set the clock (docs/storage.md)
 #[derive(clap::Args)]
@@ -51,17 +50,10 @@ fn parse(text: &str) -> Result<Timestamp, String> {
 /// The time at which a DICOM film was made, by the clock of the X-ray unit.
 fn time_of(film: &Path, offset: &str) -> Result<Timestamp, Failure> {
     let limits = Limits::default();
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        // To open a pipe would wait for its other end.
-        if fs::metadata(film)?.is_file() {
-            fs::File::open(film)?.take(limits.max_bytes + 1).read_to_end(&mut bytes)?;
-        }
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| usage(anyhow!("{}: {error}", film.display())))?;
+    let wrong = |wrong: &dyn Display| usage(anyhow!("{}: {wrong}", film.display()));
+    let bytes = film_bytes(film, limits.max_bytes).map_err(|hindrance| wrong(&hindrance))?;
     let made = decode::origin(&bytes, &limits).and_then(|origin| origin.study_at);
-    made_at(made.as_deref(), offset).map_err(|wrong| usage(anyhow!("{}: {wrong}", film.display())))
+    made_at(made.as_deref(), offset).map_err(|told| wrong(&told))
 }
 
 /// `made` is a film's study date and time.

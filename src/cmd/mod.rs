@@ -20,6 +20,8 @@ pub mod screens;
 pub mod status;
 pub mod support_bundle;
 
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -71,6 +73,28 @@ impl From<Error> for Failure {
 /// Marks an error as the user's to mend.
 pub fn usage(error: impl Into<Error>) -> Failure {
     Failure { outcome: Outcome::Usage, error: error.into() }
+}
+
+/// Why a film that somebody names has no bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum Hindrance {
+    /// A folder, a pipe or a device.
+    #[error("this is not a plain file")]
+    NotAFile,
+    /// What the system says.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The film's bytes, cut off one byte past the limit so that the decoder can say that there are too many.
+pub fn film_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Hindrance> {
+    // Asked before opening: opening a pipe waits for its other end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(Hindrance::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// An error with its causes, each once: many rooms say the cause in their own words already.

@@ -1,6 +1,6 @@
 //! Films as network inputs, through the device's own decoder and preprocessing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use chestlight::decode::{DecodeError, Limits, decode_reduced};
@@ -29,17 +29,24 @@ enum Why {
     Preprocess(#[from] PreprocessError),
 }
 
-/// The network's input of one film.
+/// The network's input of one film of the index.
 ///
 /// # Errors
 /// [`FilmError`] names the film.
 pub fn load(index: &Index, sample: &Sample, geometry: &InputGeometry) -> Result<InputTensor, FilmError> {
-    let path = index.path(&sample.film);
+    load_file(&index.path(&sample.film), geometry)
+}
+
+/// The network's input of any film.
+///
+/// # Errors
+/// [`FilmError`] names the film.
+pub fn load_file(path: &Path, geometry: &InputGeometry) -> Result<InputTensor, FilmError> {
     let tensor = || {
-        let radiograph = decode_reduced(&fs::read(&path)?, &Limits::default(), geometry.at_least())?;
+        let radiograph = decode_reduced(&fs::read(path)?, &Limits::default(), geometry.at_least())?;
         Ok(preprocess(&radiograph, geometry)?)
     };
-    tensor().map_err(|source| FilmError { path: path.clone(), source })
+    tensor().map_err(|source| FilmError { path: path.to_owned(), source })
 }
 
 /// The network's inputs of films, in their order, read by all cores. `tick` hears every film.

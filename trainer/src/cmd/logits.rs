@@ -4,11 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use chestlight::decode::{Limits, decode_reduced};
 use chestlight::model::{Engine, Manifest};
 use chestlight::phantom::{Opacity, Phantom};
-use chestlight::preprocess::preprocess;
-use chestlight::radiograph::Radiograph;
+use chestlight::preprocess::{InputTensor, preprocess};
+use chestlight_trainer::dataset;
 
 /// Writes network inputs and chestlight's logits as raw little-endian f32, for scripts/crosscheck.py
 #[derive(clap::Args)]
@@ -35,19 +34,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let manifest = Manifest::parse(&String::from_utf8(read(&args.manifest)?)?)?;
     let engine = Engine::load(&read(&args.onnx)?, &manifest.input)?;
-    let at_least = manifest.input.at_least();
-    let film = |path: &PathBuf| {
-        decode_reduced(&read(path)?, &Limits::default(), at_least).with_context(|| path.display().to_string())
-    };
-    let opacities = [Opacity::None, Opacity::Focal, Opacity::Diffuse].into_iter().cycle();
-    let phantoms = (1..=PHANTOMS).zip(opacities).map(|(seed, opacity)| Ok(Phantom::new(seed, opacity).render()?));
-    let films: Box<dyn Iterator<Item = anyhow::Result<Radiograph>>> =
-        if args.films.is_empty() { Box::new(phantoms) } else { Box::new(args.films.iter().map(film)) };
     let (mut inputs, mut logits) = (Vec::new(), Vec::new());
-    for film in films {
-        let tensor = preprocess(&film?, &manifest.input)?;
+    let mut answer = |tensor: InputTensor| -> anyhow::Result<()> {
         logits.extend(engine.infer(&tensor)?.logits.0);
         inputs.extend(tensor.plane.repeat(3));
+        Ok(())
+    };
+    for film in &args.films {
+        answer(dataset::load_file(film, &manifest.input)?)?;
+    }
+    if args.films.is_empty() {
+        let opacities = [Opacity::None, Opacity::Focal, Opacity::Diffuse].into_iter().cycle();
+        for (seed, opacity) in (1..=PHANTOMS).zip(opacities) {
+            answer(preprocess(&Phantom::new(seed, opacity).render()?, &manifest.input)?)?;
+        }
     }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     for (name, values) in [("inputs.f32", inputs), ("logits.f32", logits)] {

@@ -186,7 +186,7 @@ impl Backward<Flex, 4> for Step {
             })
             .collect();
         let incoming = Incoming { gradient, value, range, channels: &channels };
-        let sums = incoming.sums(window.places(), live.then_some(&done.mean));
+        let sums = incoming.sums(window.places(), live.then_some(done.mean.as_slice()));
         let by_beta: Vec<f32> = sums.iter().map(|(sum, _)| *sum).collect();
         let mut by_gamma: Vec<f32> =
             sums.iter().zip(&inverse).map(|((_, centred), inverse)| centred * inverse).collect();
@@ -277,7 +277,7 @@ fn activated(values: &[f32], places: usize, scale: &[f32], shift: &[f32], range:
 impl Incoming<'_> {
     /// Of each channel: the sum of the gradients that passed the activation, and where there are means the same with each
     /// times how far the value is above the mean.
-    fn sums(&self, places: usize, means: Option<&Vec<f32>>) -> Vec<(f32, f32)> {
+    fn sums(&self, places: usize, means: Option<&[f32]>) -> Vec<(f32, f32)> {
         let channels = self.channels.len();
         let of_channel = |channel: usize| {
             let (affine, mean) = (self.channels[channel], means.map(|means| means[channel]));
